@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The message bus of Myelin.
+
+mod overflow;
+
+pub use overflow::{Overflow, OverflowParseError};

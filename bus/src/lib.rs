@@ -1,5 +1,6 @@
 //! The message bus of Myelin.
 
+pub mod outlet;
 mod overflow;
 
 pub use overflow::{Overflow, OverflowParseError};

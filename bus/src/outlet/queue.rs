@@ -1,0 +1,252 @@
+//! The synchronous core of an outlet: what waits to be written, in whole messages.
+//!
+//! Invariants:
+//! - **Whole messages.** `lens` holds the length of each waiting message in order; its sum is `bytes`, which is what `segments` followed by `tail`
+//!   hold. A policy therefore removes exactly one message, never part of one.
+//! - **Committed is gone.** What [`Queue::commit`] moved into a [`Wire`] may be half on the wire and is never dropped. At most
+//!   [`COMMIT_BYTES`] plus one message are committed at a time.
+//! - **One is admitted.** An empty queue takes a message of any size, so that a bound below the largest message cannot wedge a peer.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::OutletConfig;
+use crate::Overflow;
+
+/// Bodies up to this size are copied behind each other; larger ones are queued by reference. Below it, a copy is cheaper than a reference count,
+/// a queue entry and an `iovec`, and a small message does not pin a whole read buffer.
+const COPY_BYTES_MAX: usize = 4096;
+
+/// Bytes handed to the socket at a time: enough to fill a loopback socket buffer, small enough that `drop_oldest` still has something to drop.
+pub(super) const COMMIT_BYTES: usize = 256 * 1024;
+
+/// Buffers above this size are given back when they run empty, so that one burst does not stay allocated for the life of a connection.
+const RETAINED_BYTES_MAX: usize = 64 * 1024;
+
+/// Slices in one vectored write; Linux takes 1,024, beyond 64 the gain is not measurable.
+const SLICES_MAX: usize = 64;
+
+/// What became of one message offered to the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// It waits, after this many older messages were dropped for it.
+    Accepted { evicted: usize },
+    /// It was dropped.
+    Dropped,
+    /// The policy asks for the connection to end.
+    Disconnect,
+}
+
+/// Messages that wait, oldest first.
+#[derive(Debug)]
+pub(super) struct Queue {
+    config: OutletConfig,
+    segments: VecDeque<Bytes>,
+    tail: BytesMut,
+    lens: VecDeque<u32>,
+    bytes: usize,
+    control: BytesMut,
+}
+
+impl Queue {
+    pub(super) fn new(config: OutletConfig) -> Self {
+        Self {
+            config,
+            segments: VecDeque::new(),
+            tail: BytesMut::new(),
+            lens: VecDeque::new(),
+            bytes: 0,
+            control: BytesMut::new(),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn messages(&self) -> usize {
+        self.lens.len()
+    }
+
+    pub(super) fn control_bytes(&self) -> usize {
+        self.control.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lens.is_empty() && self.control.is_empty()
+    }
+
+    /// Offers one message, `head` followed by `body`; `in_flight` is what the socket has not taken yet of earlier commits.
+    pub(super) fn offer(&mut self, head: &[u8], body: &Bytes, in_flight: usize) -> Admission {
+        let len = head.len() + body.len();
+        let mut evicted = 0;
+        while self.is_over(len, in_flight) {
+            match self.config.overflow {
+                Overflow::Block => break,
+                Overflow::DropNewest => return Admission::Dropped,
+                Overflow::Disconnect => return Admission::Disconnect,
+                Overflow::DropOldest => {
+                    self.drop_oldest();
+                    evicted += 1;
+                }
+            }
+        }
+        self.append(head, body);
+        Admission::Accepted { evicted }
+    }
+
+    /// Whether one more message of `len` bytes would exceed a bound.
+    fn is_over(&self, len: usize, in_flight: usize) -> bool {
+        !self.lens.is_empty()
+            && (self.lens.len() >= self.config.messages_max || self.bytes + in_flight + len > self.config.bytes_max)
+    }
+
+    fn append(&mut self, head: &[u8], body: &Bytes) {
+        self.tail.extend_from_slice(head);
+        if body.len() <= COPY_BYTES_MAX {
+            self.tail.extend_from_slice(body);
+        } else {
+            self.seal_tail();
+            self.segments.push_back(body.clone());
+        }
+        let len = head.len() + body.len();
+        self.bytes += len;
+        self.lens.push_back(u32::try_from(len).expect("limits::PAYLOAD_CEILING is far below 4 GiB"));
+    }
+
+    /// Adds protocol bytes, which go out before the waiting messages.
+    pub(super) fn control(&mut self, bytes: &[u8]) {
+        self.control.extend_from_slice(bytes);
+    }
+
+    fn seal_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.segments.push_back(self.tail.split().freeze());
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some(len) = self.lens.pop_front() else { return };
+        self.seal_tail();
+        self.bytes -= len as usize;
+        let mut left = len as usize;
+        while left > 0 {
+            let segment = self.segments.front_mut().expect("segments hold every waiting byte");
+            if segment.len() > left {
+                segment.advance(left);
+                return;
+            }
+            left -= segment.len();
+            self.segments.pop_front();
+        }
+    }
+
+    /// Drops everything that waits and returns how many messages that was.
+    pub(super) fn clear(&mut self) -> usize {
+        let dropped = self.lens.len();
+        *self = Self::new(self.config);
+        dropped
+    }
+
+    /// Moves the oldest whole messages, about [`COMMIT_BYTES`] of them, into an empty `wire`.
+    pub(super) fn commit(&mut self, wire: &mut Wire) {
+        debug_assert_eq!(wire.remaining(), 0, "a wire is refilled only when it is empty");
+        if self.control.is_empty() && self.segments.is_empty() && self.bytes <= COMMIT_BYTES {
+            // The path of every small message: swap two buffers, no allocation, no reference count.
+            std::mem::swap(&mut self.tail, &mut wire.buffer);
+            wire.messages = self.lens.len();
+            self.lens.clear();
+            self.bytes = 0;
+            return;
+        }
+        std::mem::swap(&mut self.control, &mut wire.buffer);
+        self.seal_tail();
+        let mut left = 0;
+        while let Some(&len) = self.lens.front() {
+            if left > 0 && left + len as usize > COMMIT_BYTES {
+                break;
+            }
+            left += len as usize;
+            wire.messages += 1;
+            self.lens.pop_front();
+        }
+        self.bytes -= left;
+        while left > 0 {
+            let segment = self.segments.front_mut().expect("segments hold every waiting byte");
+            let part = if segment.len() > left {
+                segment.split_to(left)
+            } else {
+                self.segments.pop_front().expect("the front was just seen")
+            };
+            left -= part.len();
+            wire.segments.push_back(part);
+        }
+    }
+}
+
+/// Bytes on their way into the socket.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    buffer: BytesMut,
+    segments: VecDeque<Bytes>,
+    messages: usize,
+}
+
+impl Wire {
+    pub(super) fn remaining(&self) -> usize {
+        self.buffer.len() + self.segments.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    pub(super) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Calls `write` with what is left, oldest first, as few times as it takes bytes for.
+    pub(super) fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        if self.segments.is_empty() {
+            return write(&[IoSlice::new(&self.buffer)]);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut used = 0;
+        if !self.buffer.is_empty() {
+            slices[0] = IoSlice::new(&self.buffer);
+            used = 1;
+        }
+        for segment in self.segments.iter().take(SLICES_MAX - used) {
+            slices[used] = IoSlice::new(segment);
+            used += 1;
+        }
+        write(&slices[..used])
+    }
+
+    /// Forgets the first `written` bytes.
+    pub(super) fn advance(&mut self, mut written: usize) {
+        let from_buffer = written.min(self.buffer.len());
+        self.buffer.advance(from_buffer);
+        written -= from_buffer;
+        while written > 0 {
+            let segment = self.segments.front_mut().expect("the socket takes no more than it was given");
+            if segment.len() > written {
+                segment.advance(written);
+                return;
+            }
+            written -= segment.len();
+            self.segments.pop_front();
+        }
+    }
+
+    /// Makes an emptied wire ready for the next commit.
+    pub(super) fn recycle(&mut self) {
+        self.messages = 0;
+        if self.buffer.capacity() > RETAINED_BYTES_MAX {
+            self.buffer = BytesMut::new();
+        } else {
+            self.buffer.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! An outlet on a real socket delivers everything in order to a slow reader, and tells the producer when to wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use myelin_bus::Overflow;
+use myelin_bus::outlet::{Outlet, OutletConfig, OutletError};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+const DEADLINE: Duration = Duration::from_secs(10);
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (client, server) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+    (client.unwrap(), server.unwrap().0)
+}
+
+fn outlet(overflow: Overflow, bytes_max: usize) -> Arc<Outlet> {
+    Arc::new(Outlet::new(OutletConfig { bytes_max, messages_max: 65_536, overflow }))
+}
+
+#[tokio::test]
+async fn a_blocking_outlet_delivers_every_byte_in_order_to_a_slow_reader() {
+    let (near, mut far) = pair().await;
+    let (_read, write) = near.into_split();
+    let outlet = outlet(Overflow::Block, 256 * 1024);
+    outlet.attach(write);
+    let driver = tokio::spawn({
+        let outlet = outlet.clone();
+        async move { outlet.drive().await }
+    });
+
+    let reader = tokio::spawn(async move {
+        let mut all = Vec::new();
+        far.read_to_end(&mut all).await.unwrap();
+        all
+    });
+
+    let mut expected = Vec::new();
+    for number in 0..4000u32 {
+        let body = Bytes::from(number.to_be_bytes().repeat(if number % 7 == 0 { 4000 } else { 20 }));
+        expected.extend_from_slice(b"h");
+        expected.extend_from_slice(&body);
+        let pushed = outlet.push(b"h", &body);
+        assert_eq!((pushed.accepted, pushed.dropped), (1, 0));
+        if pushed.over {
+            timeout(DEADLINE, outlet.relieved()).await.expect("the reader reads");
+        }
+        assert!(outlet.queued().bytes <= 256 * 1024 + 16_001, "over the bound by at most one message");
+    }
+    timeout(DEADLINE, outlet.flushed()).await.expect("the reader reads");
+    outlet.close();
+    assert!(matches!(driver.await.unwrap(), OutletError::Closed));
+    drop(outlet);
+    drop(_read);
+    assert_eq!(timeout(DEADLINE, reader).await.unwrap().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_disconnected_when_the_policy_says_so() {
+    let (near, _far) = pair().await;
+    let (_read, write) = near.into_split();
+    let outlet = outlet(Overflow::Disconnect, 1024 * 1024);
+    outlet.attach(write);
+    let body = Bytes::from(vec![0; 100_000]);
+    let pushed: Vec<_> = (0..1000).map(|_| outlet.push(&[], &body)).take_while(|pushed| pushed.dropped == 0).collect();
+    assert!(pushed.len() < 1000, "16 MiB of socket buffers is more than any kernel gives");
+    assert!(matches!(timeout(DEADLINE, outlet.drive()).await.unwrap(), OutletError::SlowPeer { .. }));
+}
+
+#[tokio::test]
+async fn what_is_pushed_before_the_socket_waits_for_it() {
+    let (near, mut far) = pair().await;
+    let (_read, write) = near.into_split();
+    let outlet = outlet(Overflow::Block, 1024);
+    let _ = outlet.push(&[], &Bytes::from_static(b"early"));
+    outlet.attach(write);
+    let mut got = [0; 5];
+    timeout(DEADLINE, far.read_exact(&mut got)).await.unwrap().unwrap();
+    assert_eq!(&got, b"early");
+}

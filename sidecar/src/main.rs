@@ -1,2 +1,5 @@
-//! Placeholder.
-fn main() {}
+//! `myelin`: one sidecar per machine.
+mod config;
+fn main() {
+    let _ = config::Sources::default().load();
+}

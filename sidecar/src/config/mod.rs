@@ -1,0 +1,30 @@
+//! Configuration: one table of keys, four sources, and an origin for every value.
+//!
+//! A value comes from a flag, else from the environment, else from the file, else from the default; whoever wins is remembered,
+//! so that `myelin config show` and every error can say where to look. Whoever runs gets the typed [`Config`]
+//! and never sees a key, a file or an environment variable.
+
+mod endpoint;
+mod error;
+mod file;
+mod keys;
+mod origin;
+mod route;
+mod settings;
+mod sources;
+mod suggest;
+mod text;
+mod typed;
+mod value;
+
+pub(crate) use endpoint::Endpoint;
+pub(crate) use error::{ConfigError, Problem};
+pub(crate) use origin::Origin;
+pub(crate) use route::{Linger, Role, Route, RouteKind, Side};
+pub(crate) use settings::{Setting, Settings};
+pub(crate) use sources::{Flag, Sources};
+pub(crate) use text::{show_duration, show_size};
+pub(crate) use typed::Config;
+
+#[cfg(test)]
+mod tests;

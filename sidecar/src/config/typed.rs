@@ -1,0 +1,122 @@
+//! The configuration as the rest of the program sees it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use myelin_bus::Overflow;
+
+use super::endpoint::Endpoint;
+use super::route::Route;
+use super::settings::Settings;
+
+/// Everything `serve` and `doctor` need, checked and with runtime types.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) serve: Serve,
+    pub(crate) bus: Bus,
+    pub(crate) discovery: Discovery,
+    pub(crate) hub: Hub,
+    pub(crate) limits: Limits,
+    pub(crate) routes: Vec<Route>,
+    /// Where each value came from, for messages that name the place to edit.
+    pub(crate) settings: Settings,
+}
+
+/// `[serve]`
+#[derive(Debug, Clone)]
+pub(crate) struct Serve {
+    /// Address of the NATS-protocol listener.
+    pub(crate) listen: SocketAddr,
+    /// Address of `/livez`, `/readyz`, `/metrics`.
+    pub(crate) http: SocketAddr,
+    /// Directory for what must survive a restart.
+    pub(crate) state_dir: PathBuf,
+    /// The one deadline of a graceful stop.
+    pub(crate) drain_timeout: Duration,
+}
+
+/// `[bus]`
+#[derive(Debug, Clone)]
+pub(crate) struct Bus {
+    /// Largest payload in bytes.
+    pub(crate) payload_max: usize,
+    /// What a subscriber's full queue does, unless the subscriber or the route says otherwise.
+    pub(crate) overflow: Overflow,
+}
+
+/// `[discovery]`
+#[derive(Debug, Clone)]
+pub(crate) struct Discovery {
+    pub(crate) enabled: bool,
+    /// Where agents register and ask.
+    pub(crate) listen: Endpoint,
+    /// The host in answers; `None` is the address through which the asking agent reached us.
+    pub(crate) advertise: Option<String>,
+    /// Hosts that a registration may name besides the peer's own and loopback.
+    pub(crate) allow_hosts: Vec<String>,
+    /// First and last port that may be given to agents.
+    pub(crate) port_range: (u16, u16),
+}
+
+/// `[hub]`
+#[derive(Debug, Clone)]
+pub(crate) struct Hub {
+    pub(crate) enabled: bool,
+    /// Where PUB agents connect to.
+    pub(crate) publishers: Endpoint,
+    /// Where SUB agents connect to.
+    pub(crate) subscribers: Endpoint,
+}
+
+/// `[limits]`, each per peer or per listener.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    pub(crate) connections: usize,
+    pub(crate) handshake: Duration,
+    pub(crate) queue_bytes: usize,
+    pub(crate) queue_messages: usize,
+}
+
+impl Config {
+    pub(crate) fn new(settings: Settings, routes: Vec<Route>) -> Self {
+        Self {
+            serve: Serve {
+                listen: settings.address("serve.listen"),
+                http: settings.address("serve.http"),
+                state_dir: settings.path("serve.state_dir"),
+                drain_timeout: settings.duration("serve.drain_timeout"),
+            },
+            bus: Bus {
+                payload_max: settings.number("bus.payload_max"),
+                overflow: overflow(settings.choice("bus.overflow")),
+            },
+            discovery: Discovery {
+                enabled: settings.bool("discovery.enabled"),
+                listen: settings.bind("discovery.listen"),
+                advertise: settings.host("discovery.advertise"),
+                allow_hosts: settings.hosts("discovery.allow_hosts"),
+                port_range: settings.ports("discovery.port_range"),
+            },
+            hub: Hub {
+                enabled: settings.bool("hub.enabled"),
+                publishers: settings.bind("hub.publishers"),
+                subscribers: settings.bind("hub.subscribers"),
+            },
+            limits: Limits {
+                connections: settings.number("limits.connections"),
+                handshake: settings.duration("limits.handshake"),
+                queue_bytes: settings.number("limits.queue_bytes"),
+                queue_messages: settings.number("limits.queue_messages"),
+            },
+            routes,
+            settings,
+        }
+    }
+}
+
+/// The policy behind a name that the key table has already accepted.
+pub(super) fn overflow(name: &str) -> Overflow {
+    name.parse()
+        .expect("the key table lists exactly the names of Overflow")
+}

@@ -1,0 +1,37 @@
+//! Routes tie ZMTP sockets to bus subjects. Each side of a route may bind, connect, or both.
+//!
+//! | route | callers, publishers, producers | agents, subscribers, consumers | subject |
+//! |---|---|---|---|
+//! | [`service`] | ROUTER for REQ, DEALER | DEALER to REP, ROUTER | `zmq.service.<name>` |
+//! | [`topic`] | SUB for PUB, XPUB | XPUB for SUB, XSUB | `zmq.topic.<name>` |
+//! | [`pipeline`] | PULL for PUSH | PUSH for PULL | `zmq.pipeline.<name>` |
+
+pub mod pipeline;
+pub mod service;
+pub mod topic;
+
+use myelin_bus::SubscribeError;
+use myelin_bus::wire::Subject;
+
+/// Why a route cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RouteError {
+    /// The name makes no subject.
+    #[error("route name {name:?} makes no subject")]
+    Name {
+        /// The name as configured.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: myelin_bus::wire::SubjectError,
+    },
+    /// The bus refuses the route's subscription.
+    #[error("the bus refuses the route")]
+    Subscribe(#[from] SubscribeError),
+}
+
+/// `zmq.<kind>.<name>`, with whatever a subject does not allow in a token escaped in the name.
+fn subject(kind: &str, name: &str) -> Result<Subject, RouteError> {
+    Subject::new(&format!("zmq.{kind}.{}", Subject::escape_token(name))).map_err(|source| RouteError::Name { name: name.to_owned(), source })
+}

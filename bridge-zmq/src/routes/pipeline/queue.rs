@@ -1,0 +1,109 @@
+//! Messages of a pipeline that wait for a consumer with room.
+
+use std::collections::VecDeque;
+
+use myelin_bus::wire::Frames;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::routes::service::QueueBounds;
+
+/// A queue that takes everything and says when its producers should wait: it exceeds its bounds by at most one read of each producer.
+#[derive(Debug)]
+pub(super) struct WorkQueue {
+    bounds: QueueBounds,
+    state: Mutex<State>,
+    /// Wakes consumers: something waits.
+    work: Notify,
+    /// Wakes producers: less than half of each bound is used.
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    messages: VecDeque<Frames>,
+    bytes: usize,
+}
+
+impl WorkQueue {
+    pub(super) fn new(bounds: QueueBounds) -> Self {
+        Self {
+            bounds,
+            state: Mutex::default(),
+            work: Notify::new(),
+            room: Notify::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().messages.len()
+    }
+
+    /// Hands a message to `now` if nothing waits, or else, or if `now` gives it back, appends it. `true` when the producer should wait for
+    /// [`relieved`](Self::relieved).
+    ///
+    /// `now` runs under the lock: between an empty queue and the consumer no other message may slip in.
+    pub(super) fn offer(&self, message: Frames, now: impl FnOnce(Frames) -> Result<(), Frames>) -> bool {
+        let mut state = self.state.lock();
+        let message = if state.messages.is_empty() {
+            match now(message) {
+                Ok(()) => return false,
+                Err(message) => message,
+            }
+        } else {
+            message
+        };
+        state.bytes += message.packed().len();
+        state.messages.push_back(message);
+        let is_over = state.is_at_least(self.bounds.bytes_max, self.bounds.requests_max);
+        drop(state);
+        self.work.notify_waiters();
+        is_over
+    }
+
+    /// Hands the oldest message to `take`, under the lock for the same reason; `false` when nothing waits.
+    pub(super) fn hand_out(&self, take: impl FnOnce(Frames)) -> bool {
+        let mut state = self.state.lock();
+        let Some(message) = state.messages.pop_front() else { return false };
+        state.bytes -= message.packed().len();
+        let is_relieved = self.is_relieved(&state);
+        take(message);
+        drop(state);
+        if is_relieved {
+            self.room.notify_waiters();
+        }
+        true
+    }
+
+    fn is_relieved(&self, state: &State) -> bool {
+        !state.is_at_least(self.bounds.bytes_max.div_ceil(2), self.bounds.requests_max.div_ceil(2))
+    }
+
+    /// Waits until something waits. Another consumer may be faster; look again.
+    pub(super) async fn waiting(&self) {
+        wait(&self.work, || self.len() > 0).await;
+    }
+
+    /// Waits until less than half of each bound is used.
+    pub(super) async fn relieved(&self) {
+        wait(&self.room, || self.is_relieved(&self.state.lock())).await;
+    }
+}
+
+impl State {
+    fn is_at_least(&self, bytes: usize, messages: usize) -> bool {
+        self.bytes >= bytes || self.messages.len() >= messages
+    }
+}
+
+async fn wait(notify: &Notify, done: impl Fn() -> bool) {
+    loop {
+        let mut notified = std::pin::pin!(notify.notified());
+        // Registered before the check, or a change between check and wait would be missed.
+        notified.as_mut().enable();
+        if done() {
+            return;
+        }
+        notified.await;
+    }
+}

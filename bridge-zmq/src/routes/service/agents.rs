@@ -1,0 +1,241 @@
+//! The agents' side of a service: takes requests off the bus, keeps the windows, returns replies.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use hashbrown::HashMap;
+use myelin_bus::wire::{Body, Frames};
+use myelin_bus::{Bus, Delivery, InlineHandler, Pressure, ReplyTo};
+use parking_lot::Mutex;
+
+use super::ServiceConfig;
+use super::fair_queue::CallerId;
+use super::pool::{Placed, Pool, ReplicaId, ReplicaKind};
+use super::request::{Correlation, Owed, Request, correlation_frame, split_correlation};
+use super::sessions::Sessions;
+use crate::front::{DisconnectReason, Front, Peer, PeerHandler, SocketType, SubscriptionChange};
+
+/// All agents that serve one service on this machine.
+#[derive(Debug)]
+pub(super) struct Agents {
+    name: String,
+    bus: Bus,
+    front: Front,
+    config: Arc<ServiceConfig>,
+    state: Mutex<State>,
+    /// Names for callers that have no connection here: one per request.
+    anonymous: AtomicU64,
+}
+
+/// Lock order: `state` first, then whatever an outlet locks; nothing is sent while it is held.
+#[derive(Debug)]
+struct State {
+    pool: Pool<Request>,
+    links: HashMap<ReplicaId, Link>,
+    owed: HashMap<Correlation, (ReplicaId, Owed)>,
+    next_correlation: Correlation,
+}
+
+/// A connected agent.
+#[derive(Debug, Clone)]
+enum Link {
+    Rep(Arc<Peer>),
+    Router(Arc<Sessions>),
+}
+
+/// What was decided under the lock and is done after it.
+enum Dispatch {
+    Rep { agent: Arc<Peer>, correlation: Correlation, frames: Frames },
+    Router { sessions: Arc<Sessions>, caller: CallerId, request: Request },
+}
+
+impl Agents {
+    pub(super) fn new(bus: Bus, front: Front, name: &str, config: Arc<ServiceConfig>) -> Self {
+        Self {
+            name: name.to_owned(),
+            bus,
+            front,
+            state: Mutex::new(State {
+                pool: Pool::new(config.waiting, config.on_caller_gone),
+                links: HashMap::new(),
+                owed: HashMap::new(),
+                // A random start keeps a late reply of an earlier run from matching a request of this one.
+                next_correlation: fastrand::u64(..),
+            }),
+            config,
+            anonymous: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn connected(&self) -> usize {
+        self.state.lock().links.len()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.state.lock().pool.waiting()
+    }
+
+    /// Takes a request: sends it, lets it wait, or answers it with the route's fail-fast text.
+    fn submit(&self, request: Request) {
+        let caller = self.caller_of(&request);
+        let bytes = request.len();
+        let mut state = self.state.lock();
+        match state.pool.submit(caller, request, bytes) {
+            Placed::Waits => {}
+            Placed::Full(request) => {
+                drop(state);
+                self.front.metrics().request_refused();
+                self.fail(request.owed(true));
+            }
+            Placed::Now(replica, request) => {
+                let dispatch = self.prepare(&mut state, caller, replica, request);
+                drop(state);
+                self.send_all(dispatch);
+            }
+        }
+    }
+
+    fn caller_of(&self, request: &Request) -> CallerId {
+        // The top bit keeps these apart from connections, which are numbered from 1.
+        request.reply.as_ref().and_then(ReplyTo::caller).unwrap_or_else(|| self.anonymous.fetch_add(1, Ordering::Relaxed) | 1 << 63)
+    }
+
+    /// Turns a placement into what is to be sent, and notes what will be owed. A request no REP would take is dropped, and the window it
+    /// frees goes to the next one.
+    fn prepare(&self, state: &mut State, caller: CallerId, replica: ReplicaId, request: Request) -> Option<Dispatch> {
+        let mut placed = Some((caller, replica, request));
+        while let Some((caller, replica, request)) = placed {
+            match state.links.get(&replica).expect("the pool places on linked replicas").clone() {
+                Link::Router(sessions) => return Some(Dispatch::Router { sessions, caller, request }),
+                Link::Rep(agent) if request.has_delimiter() => {
+                    let correlation = state.next_correlation;
+                    state.next_correlation = correlation.wrapping_add(1);
+                    let frames = request.frames();
+                    state.owed.insert(correlation, (replica, request.owed(self.config.fail_fast.is_some())));
+                    return Some(Dispatch::Rep { agent, correlation, frames });
+                }
+                Link::Rep(_) => {
+                    self.front.metrics().request_malformed();
+                    placed = state.pool.completed(replica);
+                }
+            }
+        }
+        None
+    }
+
+    fn send_all(&self, dispatches: impl IntoIterator<Item = Dispatch>) {
+        for dispatch in dispatches {
+            match dispatch {
+                // What the outlet drops is owed until the connection, which has failed, is reported gone.
+                Dispatch::Rep { agent, correlation, frames } => drop(agent.send_prefixed(&correlation_frame(correlation), &frames)),
+                Dispatch::Router { sessions, caller, request } => sessions.send(caller, request),
+            }
+        }
+    }
+
+    fn fail(&self, owed: Owed) {
+        if let Some(text) = &self.config.fail_fast {
+            owed.fail(&self.bus, text);
+        }
+    }
+
+    /// A caller's connection closed.
+    pub(super) fn caller_gone(&self, caller: CallerId) {
+        let (dropped, links) = {
+            let mut state = self.state.lock();
+            (state.pool.caller_gone(caller), state.links.values().cloned().collect::<Vec<_>>())
+        };
+        self.front.metrics().requests_abandoned(dropped);
+        for link in links {
+            if let Link::Router(sessions) = link {
+                sessions.caller_gone(caller);
+            }
+        }
+    }
+
+    fn reply(&self, agent: &Peer, frames: &Frames) {
+        let Some((correlation, frames)) = split_correlation(frames) else {
+            self.front.metrics().reply_unmatched();
+            return;
+        };
+        let mut state = self.state.lock();
+        // Only the connection a request went out on may answer it.
+        match state.owed.get(&correlation) {
+            Some((replica, _)) if *replica == agent.id().get() => {}
+            _ => {
+                drop(state);
+                self.front.metrics().reply_unmatched();
+                return;
+            }
+        }
+        let (replica, owed) = state.owed.remove(&correlation).expect("it was just seen");
+        let next = state.pool.completed(replica).and_then(|(caller, replica, request)| self.prepare(&mut state, caller, replica, request));
+        drop(state);
+        owed.settle(&self.bus, frames);
+        self.send_all(next);
+    }
+}
+
+/// The bus side of [`Agents`].
+#[derive(Debug)]
+pub(super) struct Handler(pub(super) Arc<Agents>);
+
+impl InlineHandler for Handler {
+    fn deliver(&self, delivery: Delivery<'_>) -> Option<Pressure> {
+        for body in delivery.bodies {
+            self.0.submit(Request { body: body.clone(), reply: delivery.reply.cloned() });
+        }
+        None
+    }
+
+    fn load(&self) -> usize {
+        self.0.state.lock().pool.load()
+    }
+}
+
+impl PeerHandler for Agents {
+    fn connected(&self, peer: &Arc<Peer>) {
+        let replica = peer.id().get();
+        let (link, kind) = match peer.socket_type() {
+            SocketType::Router => {
+                let sessions = Sessions::new(self.bus.clone(), self.front.clone(), peer.remote());
+                (Link::Router(Arc::new(sessions)), ReplicaKind::Router)
+            }
+            _ => (Link::Rep(Arc::clone(peer)), ReplicaKind::Rep { window: self.config.window }),
+        };
+        tracing::info!(service = self.name, agent = %peer.remote(), socket = %peer.socket_type(), "agent attached");
+        let mut state = self.state.lock();
+        state.links.insert(replica, link);
+        let placed = state.pool.attached(replica, kind);
+        let dispatches: Vec<_> =
+            placed.into_iter().filter_map(|(caller, replica, request)| self.prepare(&mut state, caller, replica, request)).collect();
+        drop(state);
+        self.send_all(dispatches);
+    }
+
+    fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
+        for body in batch.drain(..) {
+            if let Body::Frames(frames) = body {
+                self.reply(peer, &frames);
+            }
+        }
+        None
+    }
+
+    fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}
+
+    fn disconnected(&self, peer: &Arc<Peer>, reason: &DisconnectReason) {
+        let replica = peer.id().get();
+        let lost: Vec<Owed> = {
+            let mut state = self.state.lock();
+            state.links.remove(&replica);
+            state.pool.detached(replica);
+            state.owed.extract_if(|_, (owner, _)| *owner == replica).map(|(_, (_, owed))| owed).collect()
+        };
+        tracing::info!(service = self.name, agent = %peer.remote(), %reason, unanswered = lost.len(), "agent detached");
+        for owed in lost {
+            self.fail(owed);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A `service` route: callers (REQ, DEALER) on one side, agents (REP, ROUTER) on the other, a bus subject between them.
+//!
+//! The path of a request, four hops: [`callers::Callers::received`] → `Publisher::request_inline` (bus) → [`Agents`] as the subject's handler →
+//! the agent's outlet. The path of its reply, three: [`Agents::received`] → the caller's [`ReplySink`] → the caller's outlet.
+//!
+//! Cost per request and direction: the frames are copied once into the outgoing buffer, never re-encoded; one map entry for the correlation; one
+//! lock of the route; one `read` and one `write`; no task is woken but the one whose socket became readable.
+//!
+//! Invariants:
+//! - **Opaque.** A REP gets one frame of ours before the caller's frames, which it returns unseen and we remove; a ROUTER gets none.
+//! - **Own reply or none.** A reply finds its caller by the correlation of the connection it was sent on, and reaches the connection the request
+//!   came from, or nobody.
+//! - **Never twice.** What an agent may have begun is not sent again, to it or to another.
+
+mod agents;
+mod callers;
+mod fair_queue;
+mod pool;
+mod request;
+mod sessions;
+
+use std::sync::Arc;
+
+use myelin_bus::wire::{Body, Frames};
+use myelin_bus::{Bus, InlineSubscription, QueueGroup, Subject};
+
+pub use self::fair_queue::QueueBounds;
+pub use self::pool::OnCallerGone;
+
+use self::agents::Agents;
+use self::callers::Callers;
+use crate::front::{BindError, Connector, ConnectorState, Endpoint, Front, Listener, SocketType};
+use crate::routes::RouteError;
+
+/// The queue group that the sidecars of a fleet share for a service.
+const QUEUE_GROUP: &str = "zmq";
+
+/// How a service treats its requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceConfig {
+    /// Requests outstanding at one REP agent; default 1, because such an agent serves them one by one and what it was given runs even if its
+    /// caller has gone.
+    pub window: usize,
+    /// What happens to waiting requests of a caller that disconnected.
+    pub on_caller_gone: OnCallerGone,
+    /// What may wait for a free window.
+    pub waiting: QueueBounds,
+    /// A body to answer with when the request cannot be served: nobody serves the subject, the queue is full, the agent's connection broke.
+    /// Default `None`: silence, so that the caller sees what it would have seen without us.
+    pub fail_fast: Option<bytes::Bytes>,
+}
+
+impl Default for ServiceConfig {
+    fn default() -> Self {
+        Self {
+            window: 1,
+            on_caller_gone: OnCallerGone::Deliver,
+            waiting: QueueBounds { bytes_max: 8 * 1024 * 1024, requests_max: 65_536 },
+            fail_fast: None,
+        }
+    }
+}
+
+/// One service on this machine. Dropping it detaches its agents and takes it off the bus.
+#[derive(Debug)]
+pub struct Service {
+    subject: Subject,
+    front: Front,
+    callers: Arc<Callers>,
+    agents: Arc<Agents>,
+    /// Present from the first agent on: a service without agents must not take requests from machines that have some.
+    on_bus: parking_lot::Mutex<Option<InlineSubscription>>,
+    bus: Bus,
+}
+
+impl Service {
+    /// A service named `name`, reachable on the bus at `zmq.service.<name>` from the first agent on.
+    ///
+    /// # Errors
+    /// [`RouteError::Name`] when the name makes no subject.
+    pub fn new(bus: &Bus, front: &Front, name: &str, config: ServiceConfig) -> Result<Self, RouteError> {
+        let subject = subject(name)?;
+        let config = Arc::new(config);
+        let agents = Arc::new(Agents::new(bus.clone(), front.clone(), name, Arc::clone(&config)));
+        let callers = Arc::new(Callers::new(bus.publisher(subject.clone()), Arc::clone(&agents), config));
+        Ok(Self {
+            subject,
+            front: front.clone(),
+            callers,
+            agents,
+            on_bus: parking_lot::Mutex::new(None),
+            bus: bus.clone(),
+        })
+    }
+
+    /// The subject on the bus.
+    #[must_use]
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Binds a ROUTER that callers connect to.
+    ///
+    /// # Errors
+    /// As [`Front::listen`].
+    pub async fn bind_callers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
+        self.front.listen(endpoint, SocketType::Router, self.callers.clone()).await
+    }
+
+    /// Connects a ROUTER to callers that bind.
+    #[must_use = "dropping the connector closes the connection"]
+    pub fn connect_callers(&self, endpoint: &Endpoint) -> Connector {
+        self.front.connect(endpoint, SocketType::Router, bytes::Bytes::new(), self.callers.clone())
+    }
+
+    /// Binds a DEALER that REP agents connect to.
+    ///
+    /// # Errors
+    /// As [`Front::listen`].
+    pub async fn bind_agents(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
+        self.join_bus();
+        self.front.listen(endpoint, SocketType::Dealer, self.agents.clone()).await
+    }
+
+    /// Connects to an agent's REP or ROUTER and keeps trying.
+    #[must_use = "dropping the connector detaches the agent"]
+    pub fn connect_agent(&self, endpoint: &Endpoint) -> Connector {
+        self.join_bus();
+        self.front.connect(endpoint, SocketType::Dealer, bytes::Bytes::new(), self.agents.clone())
+    }
+
+    fn join_bus(&self) {
+        let mut on_bus = self.on_bus.lock();
+        if on_bus.is_none() {
+            let group = QueueGroup::new(QUEUE_GROUP).expect("a plain word is a legal group");
+            let subscription = self.bus.subscribe_inline(&self.subject.clone().into(), Some(group), agents::Handler(Arc::clone(&self.agents)));
+            *on_bus = subscription.ok();
+        }
+    }
+
+    /// Agents that are connected now.
+    #[must_use]
+    pub fn agents_connected(&self) -> usize {
+        self.agents.connected()
+    }
+
+    /// Requests that wait for an agent now.
+    #[must_use]
+    pub fn requests_waiting(&self) -> usize {
+        self.agents.waiting()
+    }
+}
+
+/// The subject of the service `name`.
+///
+/// # Errors
+/// [`RouteError::Name`] when the name makes no subject.
+pub fn subject(name: &str) -> Result<Subject, RouteError> {
+    crate::routes::subject("service", name)
+}

@@ -82,3 +82,21 @@ async fn what_is_pushed_before_the_socket_waits_for_it() {
     timeout(DEADLINE, far.read_exact(&mut got)).await.unwrap().unwrap();
     assert_eq!(&got, b"early");
 }
+
+#[tokio::test]
+async fn a_batch_frames_each_body_on_both_sides() {
+    let (near, mut far) = pair().await;
+    let (_read, write) = near.into_split();
+    let outlet = outlet(Overflow::Block, 1 << 20);
+    let (small, large) = (Bytes::from_static(b"small"), Bytes::from(vec![b'x'; 10_000]));
+    let pushed = outlet.push_with(|batch| {
+        for body in [&small, &large, &small] {
+            batch.message(b"<", body, b">");
+        }
+    });
+    assert_eq!((pushed.accepted, outlet.queued().bytes), (3, 10_016));
+    outlet.attach(write);
+    let mut read = vec![0; 10_016];
+    timeout(DEADLINE, far.read_exact(&mut read)).await.unwrap().unwrap();
+    assert_eq!(read, [b"<small><", &large[..], b"><small>"].concat());
+}

@@ -56,6 +56,26 @@ pub struct Pushed {
     pub over: bool,
 }
 
+/// Messages being added to an outlet by [`Outlet::push_with`].
+pub struct Batch<'a> {
+    outlet: &'a Outlet,
+    state: &'a mut State,
+    pushed: Pushed,
+}
+
+impl Batch<'_> {
+    /// Adds one message, `head` followed by `body` and `tail`.
+    pub fn message(&mut self, head: &[u8], body: &Bytes, tail: &[u8]) {
+        self.outlet.offer(self.state, head, body, tail, &mut self.pushed);
+    }
+}
+
+impl fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("pushed", &self.pushed).finish_non_exhaustive()
+    }
+}
+
 /// How much waits in an outlet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Queued {
@@ -159,7 +179,7 @@ impl Outlet {
     pub fn push(&self, head: &[u8], body: &Bytes) -> Pushed {
         let mut pushed = Pushed::default();
         let mut state = self.state.lock();
-        self.offer(&mut state, head, body, &mut pushed);
+        self.offer(&mut state, head, body, &[], &mut pushed);
         self.finish_push(state, pushed)
     }
 
@@ -168,8 +188,18 @@ impl Outlet {
         let mut pushed = Pushed::default();
         let mut state = self.state.lock();
         for message in messages {
-            self.offer(&mut state, &[], message, &mut pushed);
+            self.offer(&mut state, &[], message, &[], &mut pushed);
         }
+        self.finish_push(state, pushed)
+    }
+
+    /// Queues the messages that `fill` adds, under one lock and with as few writes as possible; for protocols that frame a body on both sides.
+    /// `fill` runs under the lock: it formats and adds, and does not touch this outlet.
+    pub fn push_with(&self, fill: impl FnOnce(&mut Batch<'_>)) -> Pushed {
+        let mut state = self.state.lock();
+        let mut batch = Batch { outlet: self, state: &mut state, pushed: Pushed::default() };
+        fill(&mut batch);
+        let pushed = batch.pushed;
         self.finish_push(state, pushed)
     }
 
@@ -187,12 +217,12 @@ impl Outlet {
         true
     }
 
-    fn offer(&self, state: &mut State, head: &[u8], body: &Bytes, pushed: &mut Pushed) {
+    fn offer(&self, state: &mut State, head: &[u8], body: &Bytes, tail: &[u8], pushed: &mut Pushed) {
         if state.phase == Phase::Closed {
             pushed.dropped += 1;
             return;
         }
-        match state.queue.offer(head, body, state.in_flight_bytes) {
+        match state.queue.offer(head, body, tail, state.in_flight_bytes) {
             Admission::Accepted { evicted } => {
                 pushed.accepted += 1;
                 pushed.dropped += evicted;

@@ -78,9 +78,9 @@ impl Queue {
         self.lens.is_empty() && self.control.is_empty()
     }
 
-    /// Offers one message, `head` followed by `body`; `in_flight` is what the socket has not taken yet of earlier commits.
-    pub(super) fn offer(&mut self, head: &[u8], body: &Bytes, in_flight: usize) -> Admission {
-        let len = head.len() + body.len();
+    /// Offers one message, `head` followed by `body` and `tail`; `in_flight` is what the socket has not taken yet of earlier commits.
+    pub(super) fn offer(&mut self, head: &[u8], body: &Bytes, tail: &[u8], in_flight: usize) -> Admission {
+        let len = head.len() + body.len() + tail.len();
         let mut evicted = 0;
         while self.is_over(len, in_flight) {
             match self.config.overflow {
@@ -93,7 +93,7 @@ impl Queue {
                 }
             }
         }
-        self.append(head, body);
+        self.append(head, body, tail, len);
         Admission::Accepted { evicted }
     }
 
@@ -103,7 +103,7 @@ impl Queue {
             && (self.lens.len() >= self.config.messages_max || self.bytes + in_flight + len > self.config.bytes_max)
     }
 
-    fn append(&mut self, head: &[u8], body: &Bytes) {
+    fn append(&mut self, head: &[u8], body: &Bytes, tail: &[u8], len: usize) {
         self.tail.extend_from_slice(head);
         if body.len() <= COPY_BYTES_MAX {
             self.tail.extend_from_slice(body);
@@ -111,7 +111,7 @@ impl Queue {
             self.seal_tail();
             self.segments.push_back(body.clone());
         }
-        let len = head.len() + body.len();
+        self.tail.extend_from_slice(tail);
         self.bytes += len;
         self.lens.push_back(u32::try_from(len).expect("limits::PAYLOAD_CEILING is far below 4 GiB"));
     }

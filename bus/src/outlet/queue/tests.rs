@@ -43,7 +43,7 @@ fn run(overflow: Overflow, steps: Vec<Step>) {
                 number = number.wrapping_add(1);
                 let (head, body) = message(number, head, body);
                 let whole = [&head[..], &body[..]].concat();
-                match queue.offer(&head, &body, wire.remaining()) {
+                match queue.offer(&head, &body, &[], wire.remaining()) {
                     Admission::Accepted { evicted } => {
                         assert!(evicted == 0 || overflow == Overflow::DropOldest);
                         waiting.drain(..evicted);
@@ -97,16 +97,16 @@ proptest! {
 #[test]
 fn an_empty_queue_takes_a_message_above_its_bound() {
     let mut queue = Queue::new(OutletConfig { bytes_max: 10, messages_max: 1, overflow: Overflow::DropNewest });
-    assert_eq!(queue.offer(&[], &Bytes::from(vec![0; 100]), 0), Admission::Accepted { evicted: 0 });
-    assert_eq!(queue.offer(&[], &Bytes::from_static(b"x"), 0), Admission::Dropped);
+    assert_eq!(queue.offer(&[], &Bytes::from(vec![0; 100]), &[], 0), Admission::Accepted { evicted: 0 });
+    assert_eq!(queue.offer(&[], &Bytes::from_static(b"x"), &[], 0), Admission::Dropped);
 }
 
 #[test]
 fn protocol_bytes_go_first_and_survive_every_policy() {
     let mut queue = Queue::new(OutletConfig { bytes_max: 4, messages_max: 1, overflow: Overflow::DropOldest });
-    assert_eq!(queue.offer(&[], &Bytes::from_static(b"old"), 0), Admission::Accepted { evicted: 0 });
+    assert_eq!(queue.offer(&[], &Bytes::from_static(b"old"), &[], 0), Admission::Accepted { evicted: 0 });
     queue.control(b"PONG");
-    assert_eq!(queue.offer(&[], &Bytes::from_static(b"new"), 0), Admission::Accepted { evicted: 1 });
+    assert_eq!(queue.offer(&[], &Bytes::from_static(b"new"), &[], 0), Admission::Accepted { evicted: 1 });
     let mut wire = Wire::default();
     queue.commit(&mut wire);
     assert_eq!(wire.with_slices(|slices| slices.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>()), b"PONGnew");

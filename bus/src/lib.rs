@@ -1,6 +1,46 @@
-//! The message bus of Myelin.
+//! The message bus of Myelin: publish and subscribe, queue groups, requests, over an engine inside this process or a NATS server.
+//!
+//! What it is **not**: durable. A message reaches whoever listens now, at most once.
+//!
+//! The hot path, in four hops: [`Publisher::publish_batch`] → `bus::Shared::dispatch` (admission) → `router::Router::matches_cached` (a match list,
+//! kept while nobody subscribes) → [`InlineHandler::deliver`] of each receiver, which for a [`Subscription`] is its queue's `push`.
+//!
+//! Cost of one message with one subscriber, embedded, by a [`Publisher`]:
+//! - bytes: none copied; the body is cloned by counting a reference, the message struct (about 100 bytes) is written into the queue once;
+//! - allocations: none (the queue's memory is reused by swapping); an uncached [`Bus::publish`] makes its match list, one or two;
+//! - locks: the publisher's cache and the receiver's queue, each held for a few instructions; the receiver locks once per batch;
+//! - wakeups: one when the receiver sleeps, none while it has something to read; no syscall otherwise.
+//!
+//! Limits: 8 MiB per payload (64 MiB at most), 65,536 messages or 8 MiB per subscription, 65,536 waiting requests, 1,048,576 subscriptions.
 
+mod bus;
+mod config;
+mod drain;
+mod engine;
+mod error;
+mod inline;
+mod message;
+mod metrics;
 pub mod outlet;
 mod overflow;
+mod pressure;
+mod publisher;
+mod replies;
+mod reply;
+mod router;
+mod subscription;
 
+pub use myelin_wire as wire;
+
+pub use bus::Bus;
+pub use config::EmbeddedConfig;
+pub use drain::Drained;
+pub use error::{ConnectError, NoResponders, PublishError, RequestError, SubscribeError};
+pub use inline::InlineSubscription;
+pub use message::{Delivery, InlineHandler, Message, Meta};
+pub use metrics::Metrics;
 pub use overflow::{Overflow, OverflowParseError};
+pub use pressure::{Pressure, Published};
+pub use publisher::Publisher;
+pub use reply::{ReplySink, ReplyTo};
+pub use subscription::{SubscribeOptions, Subscription, SubscriptionEnd};

@@ -1,0 +1,325 @@
+//! The handle of a bus, and what it adds to its engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::drain::Readers;
+use crate::engine::{Embedded, Engine, EngineOps, Nats};
+use crate::error::{ConnectError, PublishError, RequestError, SubscribeError};
+use crate::inline::Registration;
+use crate::replies::{Outcome, Replies, RepliesConfig};
+use crate::reply::ReplyTo;
+use crate::router::{Interest, RouteCache};
+use crate::subscription::{Intake, Queue};
+use crate::wire::{Body, Filter, QueueGroup, Subject, limits};
+use crate::{
+    Delivery, EmbeddedConfig, InlineHandler, InlineSubscription, Message, Metrics, Published, Publisher, SubscribeOptions, Subscription,
+};
+
+/// A message bus. Cloning shares it; subscriptions keep it alive.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use myelin_bus::{Bus, EmbeddedConfig, SubscribeOptions, wire::{Filter, Subject}};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bus = Bus::embedded(EmbeddedConfig::default());
+/// let mut news = bus.subscribe(&Filter::new("news.>")?, SubscribeOptions::default()).await?;
+/// bus.publish(&Subject::new("news.weather")?, "rain".into()).await?;
+/// assert_eq!(news.next().await.expect("one message").body, "rain".into());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Bus {
+    shared: Arc<Shared>,
+}
+
+/// One bus, whichever handle it is reached by.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: Engine,
+    pub(crate) replies: Arc<Replies>,
+    pub(crate) readers: Readers,
+    pub(crate) metrics: Metrics,
+    stage: AtomicU8,
+}
+
+/// How far a bus is from its end. Stages only rise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    Open,
+    /// No new subscriptions and requests; messages and replies still flow.
+    Draining,
+    /// Nothing flows.
+    Closed,
+}
+
+impl Bus {
+    /// A bus inside this process, without I/O and tasks of its own.
+    pub fn embedded(config: EmbeddedConfig) -> Self {
+        let replies = RepliesConfig {
+            requests_max: config.requests_max,
+            subjects_max: config.reply_subjects_max,
+            subject_ttl: config.reply_subject_ttl,
+        };
+        let engine = Embedded::new(config.payload_bytes_max.min(limits::PAYLOAD_BYTES_CEILING), config.subscriptions_max);
+        Self::new(Engine::Embedded(engine), Arc::new(Replies::new(replies, config.metrics.clone())), config.metrics)
+    }
+
+    /// A bus over a connection to a NATS server, or to the listener of another sidecar.
+    ///
+    /// # Errors
+    /// When the URL makes no sense or nothing usable answers there.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        let EmbeddedConfig { requests_max, reply_subjects_max, reply_subject_ttl, metrics, .. } = EmbeddedConfig::default();
+        let replies = RepliesConfig { requests_max, subjects_max: reply_subjects_max, subject_ttl: reply_subject_ttl };
+        let replies = Arc::new(Replies::new(replies, metrics.clone()));
+        let engine = Nats::connect(url, Arc::clone(&replies)).await?;
+        Ok(Self::new(Engine::Nats(engine), replies, metrics))
+    }
+
+    fn new(engine: Engine, replies: Arc<Replies>, metrics: Metrics) -> Self {
+        let stage = AtomicU8::new(Stage::Open as u8);
+        Self::from_shared(Arc::new(Shared { engine, replies, readers: Readers::default(), metrics, stage }))
+    }
+
+    pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Publishes to whoever listens now, at most once, and waits for those with policy `block` that are over their bound.
+    ///
+    /// # Errors
+    /// When the body is larger than the bus carries, the bus is closed, or the connection is gone. Nobody listening is no error.
+    ///
+    /// # Cancel safety
+    /// Embedded, every receiver has the message after the first poll, and dropping the future loses only the waiting. Over a connection the
+    /// message may or may not be sent.
+    pub async fn publish(&self, subject: &Subject, body: Body) -> Result<(), PublishError> {
+        let delivery = Delivery { subject, reply: None, meta: None, bodies: std::slice::from_ref(&body) };
+        self.shared.publish(None, delivery).await?.settled().await;
+        Ok(())
+    }
+
+    /// As [`publish`](Self::publish), with all that a message can carry.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Cancel safety
+    /// As [`publish`](Self::publish).
+    pub async fn publish_message(&self, message: Message) -> Result<(), PublishError> {
+        self.shared.publish(None, message.as_delivery()).await?.settled().await;
+        Ok(())
+    }
+
+    /// Publishes a request and waits for the first reply. Any other reply, and one that comes too late, is dropped and counted.
+    ///
+    /// # Errors
+    /// `NoResponders` at once when nobody is subscribed; `Timeout` when somebody is and does not reply; `TooLarge` before anything is sent.
+    ///
+    /// # Cancel safety
+    /// The request may have been sent; its reply will count as late.
+    pub async fn request(&self, subject: &Subject, body: Body, patience: Duration) -> Result<Message, RequestError> {
+        let shared = &self.shared;
+        if shared.stage() > Stage::Open {
+            return Err(RequestError::Closed);
+        }
+        let Some(pending) = shared.replies.open() else {
+            return Err(RequestError::TooManyWaiting { max: shared.replies.requests_max() });
+        };
+        shared.metrics.requests.inc();
+        let reply = ReplyTo::Sink(pending.sink());
+        let delivery = Delivery { subject, reply: Some(&reply), meta: None, bodies: std::slice::from_ref(&body) };
+        let answered = async {
+            // The reply is what the requester waits for, so it does not wait for the pressure as well.
+            if shared.publish(None, delivery).await?.receivers == 0 {
+                return Ok(Outcome::NoResponders);
+            }
+            Ok::<_, PublishError>(pending.outcome().await)
+        };
+        match timeout(patience, answered).await {
+            Ok(Ok(Outcome::Reply { meta, body })) => Ok(Message { subject: subject.clone(), reply: None, meta, body }),
+            Ok(Ok(Outcome::NoResponders)) => {
+                shared.metrics.no_responders.inc();
+                Err(RequestError::NoResponders { subject: subject.clone() })
+            }
+            Ok(Err(error)) => Err(error.into()),
+            Err(_elapsed) => Err(RequestError::Timeout { subject: subject.clone(), after: patience }),
+        }
+    }
+
+    /// Subscribes with a queue of its own. Every message published after this returns is seen.
+    ///
+    /// # Errors
+    /// When there are too many subscriptions, or the bus is draining or closed.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn subscribe(&self, filter: &Filter, options: SubscribeOptions) -> Result<Subscription, SubscribeError> {
+        let interest = Interest { filter: filter.clone(), group: options.group.clone() };
+        let queue = Arc::new(Queue::new(options, self.shared.metrics.clone()));
+        let registration = self.register(interest, Arc::new(Intake(Arc::clone(&queue))))?;
+        self.shared.readers.add(&queue);
+        let subscription = Subscription::new(registration, queue);
+        self.shared.engine.flush().await;
+        Ok(subscription)
+    }
+
+    /// Subscribes a handler that runs inside the call of whoever publishes.
+    ///
+    /// # Errors
+    /// When there are too many subscriptions, or the bus is draining or closed.
+    pub fn subscribe_inline(
+        &self,
+        filter: &Filter,
+        group: Option<QueueGroup>,
+        handler: impl InlineHandler,
+    ) -> Result<InlineSubscription, SubscribeError> {
+        let interest = Interest { filter: filter.clone(), group };
+        Ok(InlineSubscription::new(self.register(interest, Arc::new(handler))?))
+    }
+
+    fn register(&self, interest: Interest, handler: Arc<dyn InlineHandler>) -> Result<Registration, SubscribeError> {
+        if self.shared.stage() > Stage::Open {
+            return Err(SubscribeError::Closed);
+        }
+        let attachment = self.shared.engine.attach(interest, handler)?;
+        Ok(Registration::new(Arc::clone(&self.shared), attachment))
+    }
+
+    /// A publisher that remembers who listens to `subject`.
+    pub fn publisher(&self, subject: Subject) -> Publisher {
+        Publisher::new(Arc::clone(&self.shared), subject)
+    }
+
+    /// Waits until everything published and subscribed before has reached whoever routes it. Embedded, that is always so.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses the waiting and nothing else.
+    pub async fn flush(&self) {
+        self.shared.engine.flush().await;
+    }
+
+    /// Largest payload in bytes that this bus carries now.
+    pub fn payload_bytes_max(&self) -> usize {
+        self.shared.engine.payload_bytes_max()
+    }
+
+    /// What this bus counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn respond(&self, subject: &Subject, body: Body) {
+        let delivery = Delivery { subject, reply: None, meta: None, bodies: std::slice::from_ref(&body) };
+        // A responder is not held back: its pace is that of the requests.
+        let _replied = self.shared.dispatch(None, delivery);
+    }
+
+    /// The subject under which other processes reach `reply`. For a sink it is valid for as long as [`EmbeddedConfig::reply_subject_ttl`] says.
+    pub(crate) fn reply_subject(&self, reply: &ReplyTo) -> Subject {
+        self.shared.replies.subject_of(reply)
+    }
+
+    /// Hands a delivery over inside this call, with all that a message can carry.
+    pub(crate) fn dispatch(&self, delivery: Delivery<'_>) -> Published {
+        self.shared.dispatch(None, delivery)
+    }
+}
+
+impl Shared {
+    /// Admits a delivery and hands it over; the caller waits for the pressure.
+    pub(crate) async fn publish(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Result<Published, PublishError> {
+        if self.stage() == Stage::Closed {
+            return Err(PublishError::Closed);
+        }
+        let max = self.engine.payload_bytes_max();
+        if let Some(body) = delivery.bodies.iter().find(|body| !admits(body, max)) {
+            self.metrics.refused_too_large.inc();
+            return Err(PublishError::TooLarge { size: body.len(), max });
+        }
+        let published = if self.replies.owns(delivery.subject) {
+            self.route_replies(delivery)
+        } else {
+            self.engine.publish(cache, delivery).await?
+        };
+        self.count(delivery, &published);
+        Ok(published)
+    }
+
+    /// As [`publish`](Self::publish), inside this call; what is not admitted is left out and counted.
+    pub(crate) fn dispatch(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Published {
+        if self.stage() == Stage::Closed {
+            return Published::default();
+        }
+        let max = self.engine.payload_bytes_max();
+        if !delivery.bodies.iter().all(|body| admits(body, max)) {
+            return self.dispatch_admitted(cache, delivery, max);
+        }
+        let published = if self.replies.owns(delivery.subject) {
+            self.route_replies(delivery)
+        } else {
+            self.engine.dispatch(cache, delivery)
+        };
+        self.count(delivery, &published);
+        published
+    }
+
+    /// The rare batch with bodies that are too large.
+    #[cold]
+    fn dispatch_admitted(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>, max: usize) -> Published {
+        let admitted: Vec<Body> = delivery.bodies.iter().filter(|body| admits(body, max)).cloned().collect();
+        self.metrics.refused_too_large.inc_by((delivery.bodies.len() - admitted.len()) as u64);
+        if admitted.is_empty() {
+            return Published::default();
+        }
+        self.dispatch(cache, Delivery { bodies: &admitted, ..delivery })
+    }
+
+    fn route_replies(&self, delivery: Delivery<'_>) -> Published {
+        let mut taken = false;
+        for body in delivery.bodies {
+            taken |= self.replies.route(delivery.subject, delivery.meta, body);
+        }
+        Published { receivers: usize::from(taken), pressure: None }
+    }
+
+    fn count(&self, delivery: Delivery<'_>, published: &Published) {
+        let messages = delivery.bodies.len() as u64;
+        self.metrics.published.inc_by(messages);
+        self.metrics.delivered.inc_by(messages * published.receivers as u64);
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Acquire) {
+            0 => Stage::Open,
+            1 => Stage::Draining,
+            _ => Stage::Closed,
+        }
+    }
+
+    pub(crate) fn enter(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Ordering::AcqRel);
+    }
+}
+
+/// Whether a body is within the limit. The packed length bounds the payload, so that frames are summed up only near the limit.
+fn admits(body: &Body, max: usize) -> bool {
+    match body {
+        Body::Blob(blob) => blob.len() <= max,
+        Body::Frames(frames) => frames.packed().len() <= max || frames.payload_len() <= max,
+    }
+}

@@ -1,0 +1,74 @@
+//! A publisher that remembers who listens to its subject.
+
+use std::sync::Arc;
+
+use crate::bus::Shared;
+use crate::error::{NoResponders, PublishError};
+use crate::reply::ReplyTo;
+use crate::router::RouteCache;
+use crate::wire::{Body, Subject};
+use crate::{Delivery, Meta, Published};
+
+/// Publishes to one subject. Its match list is made again only after somebody has subscribed or unsubscribed; until then a message costs no walk
+/// through the router and no allocation.
+#[derive(Debug)]
+pub struct Publisher {
+    shared: Arc<Shared>,
+    subject: Subject,
+    cache: RouteCache,
+}
+
+impl Publisher {
+    pub(crate) fn new(shared: Arc<Shared>, subject: Subject) -> Self {
+        Self { shared, subject, cache: RouteCache::default() }
+    }
+
+    /// What it publishes to.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Publishes one message and waits for the pressure, if there is any.
+    ///
+    /// # Errors
+    /// As [`Bus::publish`](crate::Bus::publish).
+    ///
+    /// # Cancel safety
+    /// Every receiver has the message after the first poll; dropping the future loses the waiting.
+    pub async fn publish(&self, body: Body) -> Result<(), PublishError> {
+        let published = self.shared.publish(Some(&self.cache), self.delivery(None, None, std::slice::from_ref(&body))).await?;
+        published.settled().await;
+        Ok(())
+    }
+
+    /// Publishes a batch inside this call, without a wakeup in between for those who listen inline.
+    ///
+    /// Bodies larger than the bus carries are left out and counted; on a closed bus there are no receivers.
+    pub fn publish_batch(&self, bodies: &[Body]) -> Published {
+        self.dispatch(None, None, bodies)
+    }
+
+    /// Sends a request inside this call. Replies go to `reply`, zero or more, for as long as somebody sends them.
+    ///
+    /// # Errors
+    /// When nobody is subscribed, the bus is closed, or the body is larger than the bus carries: nothing was sent.
+    pub fn request_inline(&self, body: Body, reply: ReplyTo) -> Result<Published, NoResponders> {
+        let metrics = &self.shared.metrics;
+        metrics.requests.inc();
+        let published = self.dispatch(Some(&reply), None, std::slice::from_ref(&body));
+        if published.receivers == 0 {
+            metrics.no_responders.inc();
+            return Err(NoResponders);
+        }
+        Ok(published)
+    }
+
+    /// As [`publish_batch`](Self::publish_batch), with all that a message can carry.
+    pub(crate) fn dispatch(&self, reply: Option<&ReplyTo>, meta: Option<&Meta>, bodies: &[Body]) -> Published {
+        self.shared.dispatch(Some(&self.cache), self.delivery(reply, meta, bodies))
+    }
+
+    fn delivery<'a>(&'a self, reply: Option<&'a ReplyTo>, meta: Option<&'a Meta>, bodies: &'a [Body]) -> Delivery<'a> {
+        Delivery { subject: &self.subject, reply, meta, bodies }
+    }
+}

@@ -1,0 +1,82 @@
+//! Where a reply goes: to a subject of the network, or straight to whoever waits in this process.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::Bus;
+use crate::replies::{Replies, Token};
+use crate::wire::{Body, Subject};
+
+/// The address of a reply.
+#[derive(Debug, Clone)]
+pub enum ReplyTo {
+    /// Publish it there.
+    Subject(Subject),
+    /// Hand it over, without a subject in between.
+    Sink(ReplySink),
+}
+
+impl ReplyTo {
+    /// Sends one reply. Each call sends one; how many are wanted is the requester's business.
+    ///
+    /// A reply that nobody waits for any more, or that is larger than the bus carries, is dropped and counted.
+    pub fn respond(&self, bus: &Bus, body: Body) {
+        match self {
+            Self::Subject(subject) => bus.respond(subject, body),
+            Self::Sink(sink) => sink.send(body),
+        }
+    }
+}
+
+impl From<Subject> for ReplyTo {
+    fn from(subject: Subject) -> Self {
+        Self::Subject(subject)
+    }
+}
+
+/// Takes replies inside the responder's own call. Cloning counts a reference.
+#[derive(Clone)]
+pub struct ReplySink(Sink);
+
+#[derive(Clone)]
+enum Sink {
+    Call(Arc<dyn Fn(Body) + Send + Sync>),
+    /// A waiting `Bus::request`: a number into its table, so that a request allocates nothing for its reply.
+    Slot(Arc<Replies>, Token),
+}
+
+impl ReplySink {
+    /// A sink that calls `take` for each reply. The call must not block.
+    pub fn new(take: impl Fn(Body) + Send + Sync + 'static) -> Self {
+        Self(Sink::Call(Arc::new(take)))
+    }
+
+    pub(crate) fn slot(replies: Arc<Replies>, token: Token) -> Self {
+        Self(Sink::Slot(replies, token))
+    }
+
+    /// The number of the waiting request, for a sink that is one.
+    pub(crate) fn token(&self) -> Option<Token> {
+        match &self.0 {
+            Sink::Call(_) => None,
+            Sink::Slot(_, token) => Some(*token),
+        }
+    }
+
+    /// Hands one reply over.
+    pub fn send(&self, body: Body) {
+        match &self.0 {
+            Sink::Call(take) => take(body),
+            Sink::Slot(replies, token) => replies.fill(*token, None, body),
+        }
+    }
+}
+
+impl fmt::Debug for ReplySink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Sink::Call(_) => f.write_str("ReplySink"),
+            Sink::Slot(_, token) => f.debug_tuple("ReplySink").field(token).finish(),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The receivers of one subject, and how a delivery is spread over them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Entry;
+use super::trie::{Group, Leaf};
+use crate::wire::QueueGroup;
+use crate::{Delivery, Published};
+
+/// A match list. Complete for the generation in which it was made.
+#[derive(Debug, Default)]
+pub(crate) struct Matched {
+    plain: Vec<Arc<Entry>>,
+    groups: Vec<MatchedGroup>,
+}
+
+/// All members of one queue group, whichever of their filters matched: the group gets one copy, not one per filter.
+#[derive(Debug)]
+struct MatchedGroup {
+    name: QueueGroup,
+    members: Vec<Arc<Entry>>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Matched {
+    pub(super) fn add(&mut self, leaf: &Leaf) {
+        self.plain.extend_from_slice(&leaf.plain);
+        for Group { name, members, turn } in &leaf.groups {
+            match self.groups.iter_mut().find(|group| group.name == *name) {
+                Some(group) => group.members.extend_from_slice(members),
+                None => {
+                    self.groups.push(MatchedGroup { name: name.clone(), members: members.clone(), turn: Arc::clone(turn) });
+                }
+            }
+        }
+    }
+
+    /// Hands a batch to every plain subscriber, and each body to one member of every group.
+    pub(crate) fn deliver(&self, delivery: Delivery<'_>) -> Published {
+        let mut published = Published::default();
+        for entry in &self.plain {
+            if entry.is_open() {
+                published.add(entry.handler.deliver(delivery));
+            }
+        }
+        for group in &self.groups {
+            group.deliver(delivery, &mut published);
+        }
+        published
+    }
+}
+
+impl MatchedGroup {
+    fn deliver(&self, delivery: Delivery<'_>, published: &mut Published) {
+        if let [only] = &*self.members {
+            if only.is_open() && only.handler.load() != usize::MAX {
+                published.add(only.handler.deliver(delivery));
+            }
+            return;
+        }
+        let mut taken = false;
+        for body in delivery.bodies {
+            // Chosen again for each body, since the last one has changed the load.
+            if let Some(member) = self.choose() {
+                published.press(member.handler.deliver(delivery.only(body)));
+                taken = true;
+            }
+        }
+        published.receivers += usize::from(taken);
+    }
+
+    /// The open member with the least load; among equals, each in turn.
+    fn choose(&self) -> Option<&Arc<Entry>> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.members.len();
+        let (before, after) = self.members.split_at(turn);
+        let mut chosen = None;
+        let mut least = usize::MAX;
+        for member in after.iter().chain(before) {
+            if !member.is_open() {
+                continue;
+            }
+            let load = member.handler.load();
+            if load < least {
+                (chosen, least) = (Some(member), load);
+            }
+            if load == 0 {
+                break;
+            }
+        }
+        chosen
+    }
+}

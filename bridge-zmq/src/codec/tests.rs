@@ -1,0 +1,1 @@
+//! Golden bytes, hostile bytes, and random bytes against a naive model.

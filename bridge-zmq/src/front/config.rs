@@ -1,0 +1,89 @@
+//! What an operator may set about the front.
+
+use std::time::Duration;
+
+use myelin_bus::Overflow;
+use myelin_bus::outlet::OutletConfig;
+use myelin_bus::wire::limits;
+
+use crate::codec::{CodecLimits, FramesLimit, MessageLimit};
+
+/// Bounds and timers of the sockets of one [`Front`](super::Front).
+#[derive(Debug, Clone)]
+pub struct FrontConfig {
+    /// Payload bytes of one multipart message; 8 MiB. A peer that declares more is disconnected.
+    pub message_bytes_max: MessageLimit,
+    /// Frames of one multipart message; 1,024.
+    pub frames_max: FramesLimit,
+    /// From accept or connect to the end of the handshake; 5 s.
+    pub handshake_timeout: Duration,
+    /// Connections in their handshake, over all listeners; 1,024. One more drops the oldest of the source address that has most of them, so
+    /// that silent connections from one machine (or this one) never keep others out.
+    pub pending_max: usize,
+    /// Established and pending connections, over all listeners and connectors; 16,384. One more is closed at once.
+    pub connections_max: usize,
+    /// The write queue of each peer; 8 MiB, 65,536 messages, `block`.
+    pub queue: OutletConfig,
+    /// Our own heartbeats towards peers of ZMTP 3.1. `None` sends none; PINGs of peers are answered either way.
+    pub heartbeat: Option<HeartbeatConfig>,
+    /// How long a connection that we close may take to write what its queue holds; 1 s.
+    pub linger: Duration,
+    /// How soon connectors try again.
+    pub reconnect: ReconnectConfig,
+}
+
+/// Our own heartbeats. Older peers (ZMTP 3.0) never see them: some end the connection at a command they do not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeartbeatConfig {
+    /// A PING is sent after this much silence of the peer; 30 s.
+    pub interval: Duration,
+    /// The connection ends when this many PINGs in a row stayed without any sign of life; 3.
+    pub missed_max: u32,
+}
+
+/// The backoff of connectors: `base`, doubled per failure up to `max`, each time jittered between half and the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReconnectConfig {
+    /// The first pause; 100 ms, as libzmq has it.
+    pub base: Duration,
+    /// The longest pause; 5 s.
+    pub max: Duration,
+}
+
+impl FrontConfig {
+    pub(super) fn codec_limits(&self) -> CodecLimits {
+        CodecLimits { message: self.message_bytes_max, frames: self.frames_max }
+    }
+}
+
+impl Default for FrontConfig {
+    fn default() -> Self {
+        Self {
+            message_bytes_max: MessageLimit::default(),
+            frames_max: FramesLimit::default(),
+            handshake_timeout: limits::HANDSHAKE_TIMEOUT,
+            pending_max: 1024,
+            connections_max: limits::CONNECTIONS_MAX,
+            queue: OutletConfig {
+                bytes_max: limits::QUEUE_BYTES_MAX,
+                messages_max: limits::QUEUE_MESSAGES_MAX,
+                overflow: Overflow::Block,
+            },
+            heartbeat: Some(HeartbeatConfig::default()),
+            linger: Duration::from_secs(1),
+            reconnect: ReconnectConfig::default(),
+        }
+    }
+}
+
+impl Default for HeartbeatConfig {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(30), missed_max: 3 }
+    }
+}
+
+impl Default for ReconnectConfig {
+    fn default() -> Self {
+        Self { base: Duration::from_millis(100), max: Duration::from_secs(5) }
+    }
+}

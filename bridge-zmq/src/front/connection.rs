@@ -1,0 +1,307 @@
+//! The task of one established connection.
+//!
+//! Per read batch: one `recv`, one pass of the codec, one call of the handler; no allocation while reads are small, no task switch. The buffer
+//! is only taken once the socket is readable, and a read that leaves room tells the runtime that the socket is drained, so there is no extra
+//! system call that would block.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use myelin_bus::outlet::OutletError;
+use myelin_bus::wire::Body;
+use myelin_bus::Pressure;
+use socket2::SockRef;
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::buffer::ReadBuffer;
+use super::establish::Established;
+use super::heartbeat::{Due, Heartbeat};
+use super::{DisconnectReason, FrontConfig, Peer, PeerHandler, SubscriptionChange};
+use crate::codec::{self, Codec, Command, SocketType, Upstream};
+use crate::metrics::Metrics;
+
+/// A connection without input for this long gives its read buffer back.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// While input never ends, every n-th turn looks at everything else first.
+const FAIR_TURNS: u32 = 16;
+
+/// Room for decoded messages that is kept between reads; a flood of empty messages would otherwise leave megabytes behind.
+const BATCH_RETAINED_MAX: usize = 4096;
+
+/// What the sockets of one listener or connector have in common.
+pub(super) struct SocketContext {
+    pub(super) socket: SocketType,
+    pub(super) handler: Arc<dyn PeerHandler>,
+    pub(super) config: Arc<FrontConfig>,
+    pub(super) metrics: Metrics,
+}
+
+enum Event {
+    Read(io::Result<usize>),
+    Relieved,
+    Closed,
+    Outlet(OutletError),
+    Timer,
+}
+
+struct Connection<'a> {
+    context: &'a SocketContext,
+    peer: &'a Arc<Peer>,
+    codec: Codec,
+    buffer: ReadBuffer,
+    messages: Vec<Body>,
+    commands: Vec<Command>,
+    heartbeat: Heartbeat,
+    read_since_timer: bool,
+}
+
+/// Serves a connection from the end of its handshake to its end.
+pub(super) async fn run(established: Established, peer: &Arc<Peer>, context: &SocketContext) {
+    let (mut reader, writer) = established.stream.into_split();
+    peer.outlet().attach(writer);
+    let guard = Guard { peer, context };
+    context.metrics.connections.inc();
+    context.metrics.connections_opened.inc();
+    context.handler.connected(peer);
+    let reason = Connection::new(context, peer, established.input).run(&mut reader).await;
+    if matches!(reason, DisconnectReason::Closed { .. } | DisconnectReason::Shutdown) {
+        linger(peer, context.config.linger).await;
+    }
+    peer.finish();
+    // Others may hold the peer, and with it the socket, for a while; the far end must not wait for them.
+    if let Err(error) = SockRef::from(reader.as_ref()).shutdown(std::net::Shutdown::Both) {
+        debug!(peer = %peer.id(), %error, "shutdown failed, the socket is already gone");
+    }
+    guard.finish(&reason);
+}
+
+/// Writes what is queued before the socket closes.
+async fn linger(peer: &Peer, limit: Duration) {
+    let written = async {
+        tokio::select! {
+            () = peer.outlet().flushed() => {}
+            _ = peer.outlet().drive() => {}
+        }
+    };
+    if timeout(limit, written).await.is_err() {
+        debug!(peer = %peer.id(), queued = ?peer.outlet().queued(), "closed with messages in the queue");
+    }
+}
+
+impl<'a> Connection<'a> {
+    fn new(context: &'a SocketContext, peer: &'a Arc<Peer>, input: BytesMut) -> Self {
+        let upstream = if context.socket.publishes() { Upstream::Subscriptions } else { Upstream::Messages };
+        let heartbeat = context.config.heartbeat.filter(|_| peer.answers_pings());
+        Self {
+            context,
+            peer,
+            codec: Codec::new(context.config.codec_limits(), upstream),
+            buffer: ReadBuffer::new(input),
+            messages: Vec::new(),
+            commands: Vec::new(),
+            heartbeat: Heartbeat::new(heartbeat, Instant::now()),
+            read_since_timer: false,
+        }
+    }
+
+    async fn run(mut self, reader: &mut OwnedReadHalf) -> DisconnectReason {
+        match self.serve(reader).await {
+            Ok(never) => match never {},
+            Err(reason) => reason,
+        }
+    }
+
+    async fn serve(&mut self, reader: &mut OwnedReadHalf) -> Result<std::convert::Infallible, DisconnectReason> {
+        let peer = self.peer;
+        // Created once: a turn then costs a check of each, not a registration.
+        let mut closed = pin!(peer.token.cancelled());
+        let mut drive = pin!(peer.outlet().drive());
+        let mut relief = self.on_input()?.map(relief_of);
+        let mut timer = pin!(sleep_until(self.deadline()));
+        for turn in 0u32.. {
+            let event = {
+                let mut input = pin!(self.input(reader, &mut relief));
+                let input_first = !turn.is_multiple_of(FAIR_TURNS);
+                poll_fn(|cx| {
+                    if input_first && let Poll::Ready(event) = input.as_mut().poll(cx) {
+                        return Poll::Ready(event);
+                    }
+                    if closed.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Event::Closed);
+                    }
+                    if let Poll::Ready(error) = drive.as_mut().poll(cx) {
+                        return Poll::Ready(Event::Outlet(error));
+                    }
+                    if timer.as_mut().poll(cx).is_ready() {
+                        return Poll::Ready(Event::Timer);
+                    }
+                    if input_first { Poll::Pending } else { input.as_mut().poll(cx) }
+                })
+                .await
+            };
+            match event {
+                Event::Read(read) => {
+                    let n = read.map_err(DisconnectReason::Read)?;
+                    relief = self.on_read(n)?.map(relief_of);
+                    if self.deadline() < timer.deadline() {
+                        timer.as_mut().reset(self.deadline());
+                    }
+                }
+                Event::Relieved => {
+                    relief = None;
+                    self.heartbeat.resume(Instant::now());
+                }
+                Event::Closed => return Err(peer.take_reason().unwrap_or(DisconnectReason::Shutdown)),
+                Event::Outlet(error) => return Err(peer.take_reason().unwrap_or(DisconnectReason::Outlet(error))),
+                Event::Timer => {
+                    self.on_timer()?;
+                    timer.as_mut().reset(self.deadline());
+                }
+            }
+        }
+        Err(DisconnectReason::Shutdown)
+    }
+
+    /// The next input: relief while there is pressure, else bytes.
+    async fn input(&mut self, reader: &mut OwnedReadHalf, relief: &mut Option<Relief>) -> Event {
+        if let Some(relief) = relief {
+            relief.await;
+            return Event::Relieved;
+        }
+        Event::Read(self.read(reader).await)
+    }
+
+    async fn read(&mut self, reader: &mut OwnedReadHalf) -> io::Result<usize> {
+        reader.readable().await?;
+        self.buffer.prepare(self.codec.missing());
+        let n = reader.read_buf(&mut self.buffer.bytes).await?;
+        self.buffer.after_read(n);
+        Ok(n)
+    }
+
+    fn on_read(&mut self, n: usize) -> Result<Option<Pressure>, DisconnectReason> {
+        if n == 0 {
+            return Err(DisconnectReason::PeerClosed);
+        }
+        self.read_since_timer = true;
+        self.heartbeat.on_input(Instant::now());
+        self.context.metrics.bytes_received.inc_by(n as u64);
+        self.on_input()
+    }
+
+    /// Hands over everything complete. Commands come last: a PONG of ours says that the messages before the PING were taken.
+    fn on_input(&mut self) -> Result<Option<Pressure>, DisconnectReason> {
+        let outcome = self.codec.handle(&mut self.buffer.bytes, &mut self.messages, &mut self.commands);
+        let mut pressure = None;
+        if !self.messages.is_empty() {
+            self.context.metrics.messages_received.inc_by(self.messages.len() as u64);
+            pressure = self.context.handler.received(self.peer, &mut self.messages);
+            self.messages.clear();
+            self.messages.shrink_to(BATCH_RETAINED_MAX);
+        }
+        let mut commands = std::mem::take(&mut self.commands);
+        for command in commands.drain(..) {
+            self.on_command(command)?;
+        }
+        self.commands = commands;
+        outcome.map_err(DisconnectReason::Protocol)?;
+        if self.peer.is_closing() {
+            return Err(self.peer.take_reason().unwrap_or(DisconnectReason::Shutdown));
+        }
+        if pressure.is_some() {
+            self.context.metrics.read_pauses.inc();
+            self.heartbeat.suspend(Instant::now());
+        }
+        Ok(pressure)
+    }
+
+    fn on_command(&mut self, command: Command) -> Result<(), DisconnectReason> {
+        let handler = &self.context.handler;
+        match command {
+            Command::Ping { ttl, context } => {
+                self.heartbeat.on_ping(ttl, Instant::now());
+                if !self.peer.outlet().push_control(&codec::encode_pong(&context)) {
+                    return Err(DisconnectReason::ControlOverflow);
+                }
+            }
+            // Our heartbeats carry no context; whatever has one is a barrier of the route.
+            Command::Pong { context } => {
+                if !context.is_empty() {
+                    handler.pong(self.peer, &context);
+                }
+            }
+            Command::Subscribe(prefix) => handler.subscription(self.peer, SubscriptionChange::Subscribe, prefix),
+            Command::Cancel(prefix) => handler.subscription(self.peer, SubscriptionChange::Cancel, prefix),
+            Command::Error { reason } => return Err(DisconnectReason::PeerError { reason }),
+        }
+        Ok(())
+    }
+
+    fn on_timer(&mut self) -> Result<(), DisconnectReason> {
+        match self.heartbeat.on_timer(Instant::now()) {
+            Due::Nothing => {}
+            Due::Ping => {
+                if !self.peer.outlet().push_control(&codec::encode_ping(Duration::ZERO, &[])) {
+                    return Err(DisconnectReason::ControlOverflow);
+                }
+            }
+            Due::Missed => {
+                let missed = self.context.config.heartbeat.map_or(0, |heartbeat| heartbeat.missed_max);
+                return Err(DisconnectReason::HeartbeatMissed { missed });
+            }
+            Due::Expired => return Err(DisconnectReason::TtlExpired),
+        }
+        if !std::mem::take(&mut self.read_since_timer) {
+            self.buffer.release();
+        }
+        Ok(())
+    }
+
+    /// When to look at the clock again.
+    fn deadline(&self) -> Instant {
+        let idle = Instant::now() + if self.buffer.is_held() { IDLE } else { IDLE * 6 };
+        self.heartbeat.deadline().map_or(idle, |deadline| deadline.min(idle))
+    }
+}
+
+type Relief = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn relief_of(pressure: Pressure) -> Relief {
+    Box::pin(pressure.relieved())
+}
+
+/// Tells the handler and closes the outlet however the task ends, so that nobody waits for a peer whose task is gone.
+struct Guard<'a> {
+    peer: &'a Arc<Peer>,
+    context: &'a SocketContext,
+}
+
+impl Guard<'_> {
+    fn finish(self, reason: &DisconnectReason) {
+        self.leave(reason);
+        std::mem::forget(self);
+    }
+
+    fn leave(&self, reason: &DisconnectReason) {
+        debug!(peer = %self.peer.id(), remote = %self.peer.remote(), %reason, "disconnected");
+        self.context.metrics.connections.dec();
+        self.context.metrics.disconnected(reason.kind());
+        self.context.handler.disconnected(self.peer, reason);
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.peer.finish();
+        self.leave(&DisconnectReason::Closed { why: "the connection's task ended early" });
+    }
+}

@@ -1,0 +1,121 @@
+//! From a TCP stream to a session, before a deadline.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::codec::{Handshake, HandshakeError, Role, Session, SocketType};
+use crate::metrics::HandshakeFailure;
+
+/// How long an accepted connection may be silent before we greet first. ZMTP peers and HTTP clients speak at once, so whoever speaks HTTP gets
+/// an answer in HTTP instead of a greeting it cannot read.
+const FIRST_BYTES_GRACE: Duration = Duration::from_millis(50);
+
+/// Enough for a greeting and a READY in one read.
+const READ_BYTES: usize = 1024;
+
+/// Idle time before TCP probes a peer: dead machines are noticed also where nobody sends heartbeats.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// What a mistaken health check reads.
+const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 43\r\n\r\nthis port speaks ZMTP (ZeroMQ), not HTTP.\r\n";
+
+/// A stream whose handshake is over.
+#[derive(Debug)]
+pub(super) struct Established {
+    pub(super) stream: TcpStream,
+    pub(super) session: Session,
+    pub(super) remote: SocketAddr,
+    pub(super) local: SocketAddr,
+    /// Bytes of the data phase that came along.
+    pub(super) input: BytesMut,
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EstablishError {
+    #[error("socket failed")]
+    Io(#[from] io::Error),
+    #[error("closed by the peer during the handshake")]
+    Closed,
+    #[error("handshake not finished after {after:?}")]
+    Timeout { after: Duration },
+    #[error("handshake failed")]
+    Handshake(#[from] HandshakeError),
+}
+
+impl EstablishError {
+    pub(super) fn failure(&self) -> HandshakeFailure {
+        match self {
+            Self::Io(_) | Self::Closed => HandshakeFailure::Closed,
+            Self::Timeout { .. } => HandshakeFailure::Timeout,
+            Self::Handshake(error) => match error {
+                HandshakeError::Http => HandshakeFailure::Http,
+                HandshakeError::Tls => HandshakeFailure::Tls,
+                HandshakeError::NotZmtp { .. } => HandshakeFailure::NotZmtp,
+                HandshakeError::Version { .. } => HandshakeFailure::Version,
+                HandshakeError::Incompatible { .. } => HandshakeFailure::Incompatible,
+                HandshakeError::Refused { .. } => HandshakeFailure::Refused,
+                HandshakeError::TooLarge { .. } | HandshakeError::UnexpectedFrame { .. } | HandshakeError::Violation { .. } => {
+                    HandshakeFailure::Violation
+                }
+            },
+        }
+    }
+}
+
+/// How we introduce ourselves.
+#[derive(Debug, Clone)]
+pub(super) struct Introduction {
+    pub(super) role: Role,
+    pub(super) socket: SocketType,
+    pub(super) identity: Bytes,
+}
+
+/// Runs the handshake on `stream`, for at most `limit`.
+pub(super) async fn establish(mut stream: TcpStream, us: Introduction, limit: Duration) -> Result<Established, EstablishError> {
+    let (remote, local) = (stream.peer_addr()?, stream.local_addr()?);
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))?;
+    let mut input = BytesMut::with_capacity(READ_BYTES);
+    let session = timeout(limit, shake_hands(&mut stream, us, &mut input))
+        .await
+        .map_err(|_| EstablishError::Timeout { after: limit })??;
+    Ok(Established { stream, session, remote, local, input })
+}
+
+async fn shake_hands(stream: &mut TcpStream, us: Introduction, input: &mut BytesMut) -> Result<Session, EstablishError> {
+    if us.role == Role::Accepted && matches!(timeout(FIRST_BYTES_GRACE, stream.readable()).await, Ok(Ok(()))) {
+        read_some(stream, input).await?;
+    }
+    let mut handshake = Handshake::new(us.role, us.socket, us.identity);
+    loop {
+        let step = handshake.advance(input);
+        let output = match &step {
+            Err(HandshakeError::Http) => Bytes::from_static(HTTP_ANSWER),
+            Err(HandshakeError::Tls | HandshakeError::NotZmtp { .. }) => Bytes::new(),
+            _ => handshake.output(),
+        };
+        if !output.is_empty() {
+            stream.write_all(&output).await?;
+        }
+        if let Some(session) = step? {
+            return Ok(session);
+        }
+        read_some(stream, input).await?;
+    }
+}
+
+async fn read_some(stream: &mut TcpStream, input: &mut BytesMut) -> Result<(), EstablishError> {
+    match stream.read_buf(input).await? {
+        0 => Err(EstablishError::Closed),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,174 @@
+//! Accepts connections for one socket of a route.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{debug, warn};
+
+use super::connection::{self, SocketContext};
+use super::endpoint::Endpoint;
+use super::establish::{Introduction, establish};
+use super::{Peer, Shared};
+use crate::codec::Role;
+use crate::metrics::HandshakeFailure;
+
+/// Connections the kernel queues for us: the usual `somaxconn`, so that a fleet that starts at once is not refused.
+const BACKLOG: u32 = 4096;
+
+/// Pause after a failed accept: out of file descriptors, it would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A bound socket. Dropping it stops accepting and closes its peers.
+#[derive(Debug)]
+pub struct Listener {
+    local: SocketAddr,
+    stopped: CancellationToken,
+    guard: DropGuard,
+}
+
+/// Why a socket could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The host has no address.
+    #[error("cannot resolve {endpoint}")]
+    Resolve {
+        /// What was asked for.
+        endpoint: Endpoint,
+        /// What the resolver said.
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody else has the port.
+    #[error("{endpoint} is in use")]
+    InUse {
+        /// What was asked for.
+        endpoint: Endpoint,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The system refused.
+    #[error("cannot bind {endpoint}")]
+    Bind {
+        /// What was asked for.
+        endpoint: Endpoint,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Listener {
+    /// Where it listens; the port is the real one also when any free port was asked for.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Stops accepting and closes the peers, each after it wrote its queue or the linger passed.
+    pub fn close(self) -> impl Future<Output = ()> + Send + 'static {
+        let stopped = self.stopped.clone();
+        drop(self.guard);
+        async move { stopped.cancelled().await }
+    }
+}
+
+/// Binds `endpoint`.
+pub(super) async fn bind(endpoint: &Endpoint) -> Result<TcpListener, BindError> {
+    let resolve = |source| BindError::Resolve { endpoint: endpoint.clone(), source };
+    let refuse = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse { endpoint: endpoint.clone(), source },
+        _ => BindError::Bind { endpoint: endpoint.clone(), source },
+    };
+    let address = lookup_host(endpoint.target())
+        .await
+        .map_err(resolve)?
+        .next()
+        .ok_or_else(|| resolve(io::ErrorKind::NotFound.into()))?;
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restart binds the same port while connections of the last run are still in TIME_WAIT.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(refuse)
+}
+
+/// Starts the accept loop of a bound socket.
+pub(super) fn spawn(shared: &Arc<Shared>, listener: TcpListener, context: SocketContext) -> io::Result<Listener> {
+    let local = listener.local_addr()?;
+    let token = shared.token.child_token();
+    let stopped = CancellationToken::new();
+    let acceptor = Acceptor { shared: Arc::clone(shared), context: Arc::new(context), token: token.clone() };
+    let done = stopped.clone().drop_guard();
+    shared.tracker.spawn(async move {
+        acceptor.run(listener).await;
+        drop(done);
+    });
+    Ok(Listener { local, stopped, guard: token.drop_guard() })
+}
+
+struct Acceptor {
+    shared: Arc<Shared>,
+    context: Arc<SocketContext>,
+    token: CancellationToken,
+}
+
+impl Acceptor {
+    async fn run(self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.token.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, remote)) => self.admit(stream, remote),
+                Err(error) => {
+                    warn!(%error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, remote: SocketAddr) {
+        let Ok(permit) = Arc::clone(&self.shared.connections).try_acquire_owned() else {
+            self.context.metrics.connections_refused.inc();
+            debug!(%remote, "refused: connections_max reached");
+            return;
+        };
+        let ticket = self.shared.pending.admit(remote.ip());
+        let (context, token) = (Arc::clone(&self.context), self.token.clone());
+        self.shared.tracker.spawn(async move {
+            let us = Introduction { role: Role::Accepted, socket: context.socket, identity: Bytes::new() };
+            let established = tokio::select! {
+                () = token.cancelled() => return,
+                () = ticket.evicted.cancelled() => {
+                    context.metrics.handshake_failed(HandshakeFailure::Evicted);
+                    debug!(%remote, "dropped: pending_max reached and its source has most");
+                    return;
+                }
+                established = establish(stream, us, context.config.handshake_timeout) => established,
+            };
+            drop(ticket);
+            match established {
+                Ok(established) => {
+                    let peer = Arc::new(Peer::new(&established, &context, token.child_token()));
+                    connection::run(established, &peer, &context).await;
+                }
+                Err(error) => {
+                    context.metrics.handshake_failed(error.failure());
+                    debug!(%remote, error = %super::chain(&error), "handshake failed");
+                }
+            }
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,156 @@
+//! The ZMTP front: real sockets around the [`codec`](crate::codec).
+//!
+//! The path of a message in: `connection` reads a batch, the codec slices it, [`PeerHandler::received`] takes it, all in the task of the
+//! connection. The path out: [`Peer::send`] writes to the socket in the task of whoever has the message.
+//!
+//! Invariants:
+//! - **One task per connection**, owned by the front's tracker and ended by its token.
+//! - **Backpressure is not reading.** While a handler's pressure lasts, nothing is read from that peer, and its silence is not held against it.
+//! - **Once each.** [`PeerHandler::disconnected`] follows every [`PeerHandler::connected`], also when the handler panics.
+
+mod buffer;
+mod config;
+mod connection;
+mod connector;
+mod endpoint;
+mod establish;
+mod heartbeat;
+mod listener;
+mod peer;
+mod pending;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use myelin_bus::Pressure;
+use myelin_bus::wire::Body;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::connection::SocketContext;
+use self::pending::Pending;
+use crate::metrics::Metrics;
+
+pub use self::config::{FrontConfig, HeartbeatConfig, ReconnectConfig};
+pub use self::connector::{Connector, ConnectorState};
+pub use self::endpoint::{Endpoint, EndpointError, Host};
+pub use self::listener::{BindError, Listener};
+pub use self::peer::{DisconnectReason, Peer, PeerId, SubscriptionChange};
+pub use crate::codec::SocketType;
+
+/// What a route does with the peers of one of its sockets. All calls are inline on the peer's task: none may block.
+pub trait PeerHandler: Send + Sync + 'static {
+    /// The handshake is over. A SUB or XSUB of ours subscribes here, with [`Peer::subscribe`].
+    fn connected(&self, peer: &Arc<Peer>);
+
+    /// Every message of one read, in order; what the handler leaves in `batch` is dropped. While the returned pressure lasts, the peer is not
+    /// read.
+    fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure>;
+
+    /// A peer of our PUB or XPUB subscribes or cancels, in whichever dialect.
+    fn subscription(&self, peer: &Arc<Peer>, change: SubscriptionChange, prefix: Bytes);
+
+    /// The peer answered a [`Peer::barrier`]. Only routes that set barriers care.
+    fn pong(&self, peer: &Arc<Peer>, context: &Bytes) {
+        let _ = (peer, context);
+    }
+
+    /// The connection is over; nothing follows for this peer.
+    fn disconnected(&self, peer: &Arc<Peer>, reason: &DisconnectReason);
+}
+
+/// Listens and connects for the routes; owns every task and connection. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Front {
+    shared: Arc<Shared>,
+    config: Arc<FrontConfig>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    token: CancellationToken,
+    tracker: TaskTracker,
+    connections: Arc<Semaphore>,
+    pending: Pending,
+    metrics: Metrics,
+}
+
+impl Front {
+    /// A front without sockets.
+    #[must_use]
+    pub fn new(config: FrontConfig, metrics: Metrics) -> Self {
+        let shared = Shared {
+            token: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+            connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            pending: Pending::new(config.pending_max, metrics.handshakes_pending.clone()),
+            metrics,
+        };
+        Self { shared: Arc::new(shared), config: Arc::new(config) }
+    }
+
+    /// The same front with other settings for the sockets opened through the returned handle: a route's own queue bounds or limits. The caps on
+    /// connections and pending handshakes stay those of the whole front.
+    #[must_use]
+    pub fn with_config(&self, config: FrontConfig) -> Self {
+        Self { shared: Arc::clone(&self.shared), config: Arc::new(config) }
+    }
+
+    /// The settings of sockets opened through this handle.
+    #[must_use]
+    pub fn config(&self) -> &FrontConfig {
+        &self.config
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Binds an endpoint and serves whoever connects.
+    ///
+    /// # Errors
+    /// When the endpoint cannot be resolved or bound; the error names it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future binds nothing.
+    pub async fn listen(&self, endpoint: &Endpoint, socket: SocketType, handler: Arc<dyn PeerHandler>) -> Result<Listener, BindError> {
+        let bound = listener::bind(endpoint).await?;
+        listener::spawn(&self.shared, bound, self.context(socket, handler))
+            .map_err(|source| BindError::Bind { endpoint: endpoint.clone(), source })
+    }
+
+    /// Connects to an endpoint, and again whenever the connection is lost, until the connector is closed. `identity` is announced to the peer: at
+    /// most 255 bytes, not starting with a zero byte; empty announces none.
+    pub fn connect(&self, endpoint: &Endpoint, socket: SocketType, identity: Bytes, handler: Arc<dyn PeerHandler>) -> Connector {
+        connector::spawn(&self.shared, endpoint.clone(), identity, self.context(socket, handler))
+    }
+
+    /// Closes every listener, connector and connection, and waits for them: at most the longest linger plus the time handlers take.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop the shutdown.
+    pub async fn shutdown(&self) {
+        self.shared.token.cancel();
+        self.shared.tracker.close();
+        self.shared.tracker.wait().await;
+    }
+
+    fn context(&self, socket: SocketType, handler: Arc<dyn PeerHandler>) -> SocketContext {
+        SocketContext { socket, handler, config: Arc::clone(&self.config), metrics: self.shared.metrics.clone() }
+    }
+}
+
+/// An error with everything behind it, for a log line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

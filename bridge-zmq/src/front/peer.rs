@@ -1,0 +1,282 @@
+//! The other end of one established connection.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use myelin_bus::outlet::{Outlet, OutletError, Pushed};
+use myelin_bus::wire::Frames;
+use myelin_bus::{Overflow, Pressure};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::SocketContext;
+use super::establish::Established;
+use crate::codec::{self, CodecError, Session, SocketType};
+use crate::metrics::{DisconnectKind, DropCause, Metrics};
+
+/// Names a connection; never used twice in one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(u64);
+
+impl PeerId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The number, to be used as a key or a frame of an envelope.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// What a subscriber did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubscriptionChange {
+    /// It wants messages that start with the prefix. The same prefix may be subscribed to several times.
+    Subscribe,
+    /// It takes one subscription to the prefix back.
+    Cancel,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The peer closed the connection.
+    #[error("closed by the peer")]
+    PeerClosed,
+    /// The peer closed with an ERROR command.
+    #[error("closed by the peer: {reason}")]
+    PeerError {
+        /// The peer's words.
+        reason: Box<str>,
+    },
+    /// The socket failed.
+    #[error("read failed")]
+    Read(#[source] io::Error),
+    /// The write side ended first: the socket failed, or the queue's policy said disconnect.
+    #[error("write side ended")]
+    Outlet(#[source] OutletError),
+    /// The peer broke the protocol or a limit.
+    #[error("protocol violation")]
+    Protocol(#[source] CodecError),
+    /// The peer sends PINGs and reads none of the answers.
+    #[error("peer reads no answers to its pings")]
+    ControlOverflow,
+    /// None of our PINGs had an answer.
+    #[error("no sign of life after {missed} pings")]
+    HeartbeatMissed {
+        /// PINGs without an answer.
+        missed: u32,
+    },
+    /// The peer's own PING promised more, and nothing came in time.
+    #[error("silent for longer than its own ping promised")]
+    TtlExpired,
+    /// The route closed the connection.
+    #[error("closed: {why}")]
+    Closed {
+        /// The reason, for the log.
+        why: &'static str,
+    },
+    /// The listener or connector was closed, or the process shuts down.
+    #[error("shut down")]
+    Shutdown,
+}
+
+impl DisconnectReason {
+    /// The class that metrics count.
+    #[must_use]
+    pub fn kind(&self) -> DisconnectKind {
+        match self {
+            Self::PeerClosed | Self::PeerError { .. } | Self::Read(_) => DisconnectKind::Peer,
+            Self::Outlet(OutletError::SlowPeer { .. }) | Self::ControlOverflow => DisconnectKind::Slow,
+            Self::Outlet(OutletError::Closed) | Self::Closed { .. } | Self::Shutdown => DisconnectKind::Local,
+            Self::Outlet(_) => DisconnectKind::Peer,
+            Self::Protocol(_) => DisconnectKind::Protocol,
+            Self::HeartbeatMissed { .. } | Self::TtlExpired => DisconnectKind::Silent,
+        }
+    }
+}
+
+/// One established connection: who the peer is, and the way to send to it.
+///
+/// Sending writes to the socket at once if it is free (see [`Outlet`]), in whatever task it happens. A peer that is gone takes messages and
+/// drops them, counted.
+pub struct Peer {
+    id: PeerId,
+    session: Session,
+    remote: SocketAddr,
+    local: SocketAddr,
+    outlet: Outlet,
+    overflow: Overflow,
+    pub(super) token: CancellationToken,
+    closing: AtomicBool,
+    reason: Mutex<Option<DisconnectReason>>,
+    metrics: Metrics,
+    drops_counted: AtomicU64,
+}
+
+impl Peer {
+    pub(super) fn new(established: &Established, context: &SocketContext, token: CancellationToken) -> Self {
+        let queue = context.config.queue;
+        Self {
+            id: PeerId::next(),
+            session: established.session.clone(),
+            remote: established.remote,
+            local: established.local,
+            outlet: Outlet::new(queue),
+            overflow: queue.overflow,
+            token,
+            closing: AtomicBool::new(false),
+            reason: Mutex::new(None),
+            metrics: context.metrics.clone(),
+            drops_counted: AtomicU64::new(0),
+        }
+    }
+
+    /// The name of this connection.
+    #[must_use]
+    pub fn id(&self) -> PeerId {
+        self.id
+    }
+
+    /// What the peer is.
+    #[must_use]
+    pub fn socket_type(&self) -> SocketType {
+        self.session.peer_type
+    }
+
+    /// What the peer calls itself; empty when it does not. Nothing vouches for it.
+    #[must_use]
+    pub fn identity(&self) -> &Bytes {
+        &self.session.identity
+    }
+
+    /// Whether the peer knows commands of the data phase: ZMTP 3.1. Others answer no PING.
+    #[must_use]
+    pub fn answers_pings(&self) -> bool {
+        self.session.minor >= 1
+    }
+
+    /// The peer's address.
+    #[must_use]
+    pub fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// Our address, as the peer reached it.
+    #[must_use]
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The write queue.
+    #[must_use]
+    pub fn outlet(&self) -> &Outlet {
+        &self.outlet
+    }
+
+    /// Sends one message.
+    pub fn send(&self, frames: &Frames) -> Pushed {
+        self.count(self.outlet.push(&[], frames.packed()), frames.packed().len())
+    }
+
+    /// Sends one message with frames before it: `head` is whole frames in wire form, each with the MORE flag.
+    pub fn send_prefixed(&self, head: &[u8], frames: &Frames) -> Pushed {
+        self.count(self.outlet.push(head, frames.packed()), head.len() + frames.packed().len())
+    }
+
+    /// Sends several messages under one lock, with as few writes as possible.
+    pub fn send_batch<'a>(&self, messages: impl IntoIterator<Item = &'a Frames>) -> Pushed {
+        let mut bytes = 0;
+        let pushed = self.outlet.push_batch(messages.into_iter().map(|frames| {
+            bytes += frames.packed().len();
+            frames.packed()
+        }));
+        self.count(pushed, bytes)
+    }
+
+    /// Subscribes to a PUB or XPUB peer, in its dialect. Our SUB and XSUB sockets subscribe to nothing by themselves.
+    pub fn subscribe(&self, prefix: &[u8]) -> Pushed {
+        self.outlet.push(&[], &codec::encode_subscribe(self.session.minor, prefix))
+    }
+
+    /// Takes one subscription back.
+    pub fn cancel(&self, prefix: &[u8]) -> Pushed {
+        self.outlet.push(&[], &codec::encode_cancel(self.session.minor, prefix))
+    }
+
+    /// Sends a PING behind every message sent so far, with a context of 1 to 16 bytes: when [`pong`](super::PeerHandler::pong) brings it back, the
+    /// peer has taken them. `None`, and nothing is sent, when the peer knows no PING.
+    pub fn barrier(&self, context: &[u8]) -> Option<Pushed> {
+        self.answers_pings().then(|| self.outlet.push(&[], &codec::encode_ping(Duration::ZERO, context)))
+    }
+
+    /// Pressure that lasts until this peer has read half of its queue: what a handler returns when a push was `over`.
+    pub fn pressure(self: &Arc<Self>) -> Pressure {
+        let peer = Arc::clone(self);
+        Pressure::new(async move { peer.outlet.relieved().await })
+    }
+
+    /// Closes the connection: what its queue holds is written first, for at most the configured linger. Only the first reason counts.
+    pub fn close(&self, reason: DisconnectReason) {
+        self.reason.lock().get_or_insert(reason);
+        self.closing.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    pub(super) fn take_reason(&self) -> Option<DisconnectReason> {
+        self.reason.lock().take()
+    }
+
+    /// Closes the write side and counts what it still held.
+    pub(super) fn finish(&self) {
+        self.outlet.close();
+        let uncounted = self.outlet.dropped().saturating_sub(self.drops_counted.load(Ordering::Relaxed));
+        self.metrics.dropped(DropCause::Disconnected, uncounted);
+    }
+
+    fn count(&self, pushed: Pushed, bytes: usize) -> Pushed {
+        if pushed.accepted > 0 {
+            self.metrics.messages_sent.inc_by(pushed.accepted as u64);
+            self.metrics.bytes_sent.inc_by(bytes as u64);
+        }
+        if pushed.dropped > 0 {
+            self.drops_counted.fetch_add(pushed.dropped as u64, Ordering::Relaxed);
+            let cause = if self.is_closing() { DropCause::Disconnected } else { self.overflow.into() };
+            self.metrics.dropped(cause, pushed.dropped as u64);
+        }
+        pushed
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("id", &self.id)
+            .field("session", &self.session)
+            .field("remote", &self.remote)
+            .field("local", &self.local)
+            .field("outlet", &self.outlet)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! What the front counts. Handles work unregistered; [`Metrics::register`] makes them visible.
+
+use myelin_bus::Overflow;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// The counters of a front; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    pub(crate) connections: Gauge,
+    pub(crate) connections_opened: Counter,
+    pub(crate) connections_refused: Counter,
+    pub(crate) handshakes_pending: Gauge,
+    handshake_failures: Family<HandshakeLabels, Counter>,
+    disconnects: Family<DisconnectLabels, Counter>,
+    pub(crate) messages_received: Counter,
+    pub(crate) messages_sent: Counter,
+    pub(crate) bytes_received: Counter,
+    pub(crate) bytes_sent: Counter,
+    drops: Family<DropLabels, Counter>,
+    pub(crate) read_pauses: Counter,
+}
+
+/// Why a connection did not become a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum HandshakeFailure {
+    /// The peer speaks HTTP.
+    Http,
+    /// The peer speaks TLS.
+    Tls,
+    /// The first bytes are not ZMTP.
+    NotZmtp,
+    /// An older ZMTP.
+    Version,
+    /// Socket types that do not talk to each other.
+    Incompatible,
+    /// The peer refused us.
+    Refused,
+    /// Any other violation of the protocol.
+    Violation,
+    /// The deadline passed.
+    Timeout,
+    /// Dropped because too many were pending.
+    Evicted,
+    /// The peer closed, or the socket failed.
+    Closed,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum DisconnectKind {
+    /// The peer closed, or the socket failed.
+    Peer,
+    /// The peer broke the protocol or a limit.
+    Protocol,
+    /// The peer did not read.
+    Slow,
+    /// The peer was silent for too long.
+    Silent,
+    /// We closed.
+    Local,
+}
+
+/// What dropped a message on its way to a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum DropCause {
+    /// The policy `drop_oldest`.
+    DropOldest,
+    /// The policy `drop_newest`.
+    DropNewest,
+    /// The connection ended with the message in its queue.
+    Disconnected,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    reason: HandshakeFailure,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DisconnectLabels {
+    reason: DisconnectKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DropLabels {
+    policy: DropCause,
+}
+
+impl Metrics {
+    /// Makes the counters visible in `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        let mut add = Adder(registry.sub_registry_with_prefix("bridge_zmq"));
+        add.metric("connections", "Established ZMTP connections", self.connections.clone());
+        add.metric("connections_opened", "ZMTP connections that finished their handshake", self.connections_opened.clone());
+        add.metric("connections_refused", "Connections closed at once because connections_max was reached", self.connections_refused.clone());
+        add.metric("handshakes_pending", "Connections in their handshake", self.handshakes_pending.clone());
+        add.metric("handshake_failures", "Connections that did not become a session, by reason", self.handshake_failures.clone());
+        add.metric("disconnects", "Sessions that ended, by reason", self.disconnects.clone());
+        add.metric("messages_received", "Messages received from ZMTP peers", self.messages_received.clone());
+        add.metric("messages_sent", "Messages queued for ZMTP peers", self.messages_sent.clone());
+        add.metric("received_bytes", "Bytes received from ZMTP peers after the handshake", self.bytes_received.clone());
+        add.metric("sent_bytes", "Bytes of messages queued for ZMTP peers", self.bytes_sent.clone());
+        add.metric("messages_dropped", "Messages dropped on their way to a ZMTP peer, by policy", self.drops.clone());
+        add.metric("read_pauses", "Times a peer was not read because a receiver behind it was full", self.read_pauses.clone());
+    }
+
+    pub(crate) fn handshake_failed(&self, reason: HandshakeFailure) {
+        self.handshake_failures.get_or_create(&HandshakeLabels { reason }).inc();
+    }
+
+    pub(crate) fn disconnected(&self, reason: DisconnectKind) {
+        self.disconnects.get_or_create(&DisconnectLabels { reason }).inc();
+    }
+
+    pub(crate) fn dropped(&self, policy: DropCause, messages: u64) {
+        if messages > 0 {
+            self.drops.get_or_create(&DropLabels { policy }).inc_by(messages);
+        }
+    }
+
+    /// Connections that failed their handshake for this reason.
+    #[must_use]
+    pub fn handshake_failures(&self, reason: HandshakeFailure) -> u64 {
+        self.handshake_failures.get_or_create(&HandshakeLabels { reason }).get()
+    }
+
+    /// Established connections now.
+    #[must_use]
+    pub fn connections(&self) -> i64 {
+        self.connections.get()
+    }
+
+    /// Messages dropped so far for this cause.
+    #[must_use]
+    pub fn drops(&self, policy: DropCause) -> u64 {
+        self.drops.get_or_create(&DropLabels { policy }).get()
+    }
+
+    /// Messages received so far.
+    #[must_use]
+    pub fn messages_received(&self) -> u64 {
+        self.messages_received.get()
+    }
+
+    /// Messages queued for peers so far.
+    #[must_use]
+    pub fn messages_sent(&self) -> u64 {
+        self.messages_sent.get()
+    }
+}
+
+impl From<Overflow> for DropCause {
+    fn from(policy: Overflow) -> Self {
+        match policy {
+            Overflow::DropOldest => Self::DropOldest,
+            Overflow::DropNewest => Self::DropNewest,
+            // These two drop nothing while the connection lives.
+            Overflow::Block | Overflow::Disconnect => Self::Disconnected,
+        }
+    }
+}
+
+struct Adder<'a>(&'a mut Registry);
+
+impl Adder<'_> {
+    fn metric(&mut self, name: &str, help: &str, metric: impl prometheus_client::registry::Metric) {
+        self.0.register(name, help, metric);
+    }
+}

@@ -42,5 +42,5 @@ pub use metrics::Metrics;
 pub use overflow::{Overflow, OverflowParseError};
 pub use pressure::{Pressure, Published};
 pub use publisher::Publisher;
-pub use reply::{ReplySink, ReplyTo};
+pub use reply::{Caller, ReplySink, ReplyTo};
 pub use subscription::{SubscribeOptions, Subscription, SubscriptionEnd};

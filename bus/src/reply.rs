@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::Bus;
 use crate::replies::{Replies, Token};
 use crate::wire::{Body, Subject};
@@ -26,6 +28,24 @@ impl ReplyTo {
             Self::Sink(sink) => sink.send(body),
         }
     }
+
+    /// The connection behind the address, for responders that keep one conversation per caller. `None` for whoever asks only once.
+    #[must_use]
+    pub fn caller(&self) -> Option<&Caller> {
+        match self {
+            Self::Sink(ReplySink(Sink::Caller(caller, _))) => Some(caller),
+            Self::Sink(_) | Self::Subject(_) => None,
+        }
+    }
+}
+
+/// A connection that sends requests and takes replies for as long as it lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Its number, unique in this process and never used again.
+    pub connection: u64,
+    /// What it calls itself; empty for most.
+    pub identity: Bytes,
 }
 
 impl From<Subject> for ReplyTo {
@@ -41,6 +61,7 @@ pub struct ReplySink(Sink);
 #[derive(Clone)]
 enum Sink {
     Call(Arc<dyn Fn(Body) + Send + Sync>),
+    Caller(Arc<Caller>, Arc<dyn Fn(Body) + Send + Sync>),
     /// A waiting `Bus::request`: a number into its table, so that a request allocates nothing for its reply.
     Slot(Arc<Replies>, Token),
 }
@@ -51,6 +72,11 @@ impl ReplySink {
         Self(Sink::Call(Arc::new(take)))
     }
 
+    /// As [`new`](Self::new), for the replies to a connection that will ask more than once.
+    pub fn for_caller(caller: Caller, take: impl Fn(Body) + Send + Sync + 'static) -> Self {
+        Self(Sink::Caller(Arc::new(caller), Arc::new(take)))
+    }
+
     pub(crate) fn slot(replies: Arc<Replies>, token: Token) -> Self {
         Self(Sink::Slot(replies, token))
     }
@@ -58,7 +84,7 @@ impl ReplySink {
     /// The number of the waiting request, for a sink that is one.
     pub(crate) fn token(&self) -> Option<Token> {
         match &self.0 {
-            Sink::Call(_) => None,
+            Sink::Call(_) | Sink::Caller(..) => None,
             Sink::Slot(_, token) => Some(*token),
         }
     }
@@ -66,7 +92,7 @@ impl ReplySink {
     /// Hands one reply over.
     pub fn send(&self, body: Body) {
         match &self.0 {
-            Sink::Call(take) => take(body),
+            Sink::Call(take) | Sink::Caller(_, take) => take(body),
             Sink::Slot(replies, token) => replies.fill(*token, None, body),
         }
     }
@@ -76,6 +102,7 @@ impl fmt::Debug for ReplySink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Sink::Call(_) => f.write_str("ReplySink"),
+            Sink::Caller(caller, _) => f.debug_tuple("ReplySink").field(caller).finish(),
             Sink::Slot(_, token) => f.debug_tuple("ReplySink").field(token).finish(),
         }
     }

@@ -251,11 +251,8 @@ impl Shared {
             self.metrics.refused_too_large.inc();
             return Err(PublishError::TooLarge { size: body.len(), max });
         }
-        let published = if self.replies.owns(delivery.subject) {
-            self.route_replies(delivery)
-        } else {
-            self.engine.publish(cache, delivery).await?
-        };
+        let published =
+            if self.replies.owns(delivery.subject) { self.route_replies(delivery) } else { self.engine.publish(cache, delivery).await? };
         self.count(delivery, &published);
         Ok(published)
     }
@@ -269,11 +266,8 @@ impl Shared {
         if !delivery.bodies.iter().all(|body| admits(body, max)) {
             return self.dispatch_admitted(cache, delivery, max);
         }
-        let published = if self.replies.owns(delivery.subject) {
-            self.route_replies(delivery)
-        } else {
-            self.engine.dispatch(cache, delivery)
-        };
+        let published =
+            if self.replies.owns(delivery.subject) { self.route_replies(delivery) } else { self.engine.dispatch(cache, delivery) };
         self.count(delivery, &published);
         published
     }

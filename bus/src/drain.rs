@@ -6,10 +6,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
+use crate::Bus;
 use crate::bus::Stage;
 use crate::engine::EngineOps;
 use crate::subscription::{Queue, SubscriptionEnd};
-use crate::Bus;
 
 /// What a drain left undone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

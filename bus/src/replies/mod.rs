@@ -17,8 +17,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::sinks::Sinks;
-pub(crate) use self::slots::{Outcome, Token};
 use self::slots::Slots;
+pub(crate) use self::slots::{Outcome, Token};
 use crate::reply::ReplyTo;
 use crate::wire::{Body, Subject};
 use crate::{Meta, Metrics, ReplySink};

@@ -6,6 +6,8 @@
 //! - **No lock while handlers run.** A match list holds its receivers by reference count; a handler may publish, subscribe and unsubscribe.
 
 mod matched;
+#[cfg(test)]
+mod model;
 mod trie;
 
 use std::sync::Arc;
@@ -91,8 +93,14 @@ impl Router {
         removed.for_each(&mut |entry| entry.open.store(false, Ordering::Release));
     }
 
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.trie.read().len()
+    }
+
+    #[cfg(test)]
+    fn is_pruned(&self) -> bool {
+        self.trie.read().is_pruned()
     }
 
     /// The receivers of a subject, now.

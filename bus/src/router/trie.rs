@@ -73,6 +73,11 @@ impl Trie {
     pub(super) fn for_each(&self, visit: &mut impl FnMut(&Arc<Entry>)) {
         self.root.for_each(visit);
     }
+
+    #[cfg(test)]
+    pub(super) fn is_pruned(&self) -> bool {
+        self.len == 0 && self.root.is_empty()
+    }
 }
 
 impl Node {

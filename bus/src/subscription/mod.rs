@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 pub use self::options::{SubscribeOptions, SubscriptionEnd};
-use self::queue::{Waiting, cost};
 pub(crate) use self::queue::{Intake, Queue};
+use self::queue::{Waiting, cost};
 use crate::inline::Registration;
 use crate::{Bus, Message};
 

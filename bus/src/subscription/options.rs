@@ -21,12 +21,7 @@ pub struct SubscribeOptions {
 
 impl Default for SubscribeOptions {
     fn default() -> Self {
-        Self {
-            group: None,
-            overflow: Overflow::DropNewest,
-            bytes_max: limits::QUEUE_BYTES_MAX,
-            messages_max: limits::QUEUE_MESSAGES_MAX,
-        }
+        Self { group: None, overflow: Overflow::DropNewest, bytes_max: limits::QUEUE_BYTES_MAX, messages_max: limits::QUEUE_MESSAGES_MAX }
     }
 }
 

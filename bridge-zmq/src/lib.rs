@@ -11,5 +11,7 @@
 //! frames per message, 16,384 connections.
 
 pub mod codec;
+pub mod discovery;
 pub mod front;
 pub mod metrics;
+pub mod routes;

@@ -138,6 +138,17 @@ impl Front {
         self.shared.tracker.wait().await;
     }
 
+    /// Runs a task that belongs to the front until it ends or the front is shut down, which waits for it.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let token = self.shared.token.clone();
+        self.shared.tracker.spawn(async move {
+            tokio::select! {
+                () = token.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
     fn context(&self, socket: SocketType, handler: Arc<dyn PeerHandler>) -> SocketContext {
         SocketContext { socket, handler, config: Arc::clone(&self.config), metrics: self.shared.metrics.clone() }
     }

@@ -6,12 +6,37 @@
 //! | [`topic`] | SUB for PUB, XPUB | XPUB for SUB, XSUB | `zmq.topic.<name>` |
 //! | [`pipeline`] | PULL for PUSH | PUSH for PULL | `zmq.pipeline.<name>` |
 
+mod metrics;
 pub mod pipeline;
 pub mod service;
 pub mod topic;
 
-use myelin_bus::SubscribeError;
+use myelin_bus::outlet::OutletConfig;
 use myelin_bus::wire::Subject;
+use myelin_bus::{Bus, SubscribeError};
+
+use crate::front::{Front, FrontConfig};
+
+pub use self::metrics::RouteMetrics;
+
+/// What every route works with.
+#[derive(Debug, Clone)]
+pub struct RouteContext {
+    /// The bus that ties the sides together.
+    pub bus: Bus,
+    /// The sockets.
+    pub front: Front,
+    /// The counters.
+    pub metrics: RouteMetrics,
+}
+
+impl RouteContext {
+    /// The same, with other write queues for the peers.
+    fn with_queue(&self, queue: OutletConfig) -> Self {
+        let config = FrontConfig { queue, ..self.front.config().clone() };
+        Self { front: self.front.with_config(config), ..self.clone() }
+    }
+}
 
 /// Why a route cannot be set up.
 #[derive(Debug, thiserror::Error)]

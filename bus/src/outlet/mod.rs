@@ -44,8 +44,7 @@ pub struct OutletConfig {
     pub overflow: Overflow,
 }
 
-/// What became of the messages of one push.
-#[must_use = "a push may have dropped messages or ask the producer to wait"]
+/// What became of the messages of one push. Drops are counted by the outlet; a producer of a `Block` outlet looks at `over`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pushed {
     /// Messages that were queued or written.

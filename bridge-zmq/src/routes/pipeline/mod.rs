@@ -16,14 +16,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use myelin_bus::outlet::OutletConfig;
-use myelin_bus::wire::{Body, Frames, Subject};
-use myelin_bus::{Bus, Delivery, InlineHandler, InlineSubscription, Overflow, Pressure, Publisher, QueueGroup};
+use myelin_bus::wire::{Body, Frames, QueueGroup, Subject};
+use myelin_bus::{Delivery, InlineHandler, InlineSubscription, Overflow, Pressure, Publisher};
 use parking_lot::Mutex;
 
 use self::queue::WorkQueue;
-use super::RouteError;
+use super::{RouteContext, RouteError};
 use super::service::QueueBounds;
-use crate::front::{BindError, Connector, DisconnectReason, Endpoint, Front, Listener, Peer, PeerHandler, SocketType, SubscriptionChange};
+use crate::front::{BindError, Connector, DisconnectReason, Endpoint, Listener, Peer, PeerHandler, SocketType, SubscriptionChange};
 
 /// The queue group that the sidecars of a fleet share for a pipeline.
 const QUEUE_GROUP: &str = "zmq";
@@ -35,7 +35,7 @@ const CONSUMER_OUTLET: OutletConfig = OutletConfig { bytes_max: 1024 * 1024, mes
 #[derive(Debug)]
 pub struct Pipeline {
     subject: Subject,
-    front: Front,
+    context: RouteContext,
     producers: Arc<Producers>,
     consumers: Arc<Consumers>,
     _on_bus: InlineSubscription,
@@ -46,19 +46,19 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`RouteError`] when the name makes no subject or the bus refuses the subscription.
-    pub fn new(bus: &Bus, front: &Front, name: &str, waiting: QueueBounds) -> Result<Self, RouteError> {
+    pub fn new(context: &RouteContext, name: &str, waiting: QueueBounds) -> Result<Self, RouteError> {
         let subject = super::subject("pipeline", name)?;
         let consumers = Arc::new(Consumers {
-            front: front.clone(),
+            context: context.clone(),
             queue: Arc::new(WorkQueue::new(waiting)),
             peers: Mutex::default(),
         });
         let group = QueueGroup::new(QUEUE_GROUP).expect("a plain word is a legal group");
-        let on_bus = bus.subscribe_inline(&subject.clone().into(), Some(group), Handler(Arc::clone(&consumers)))?;
+        let on_bus = context.bus.subscribe_inline(&subject.clone().into(), Some(group), Handler(Arc::clone(&consumers)))?;
         Ok(Self {
-            producers: Arc::new(Producers { publisher: bus.publisher(subject.clone()) }),
+            producers: Arc::new(Producers { publisher: context.bus.publisher(subject.clone()) }),
             subject,
-            front: front.clone(),
+            context: context.clone(),
             consumers,
             _on_bus: on_bus,
         })
@@ -75,13 +75,13 @@ impl Pipeline {
     /// # Errors
     /// As [`Front::listen`].
     pub async fn bind_producers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
-        self.front.listen(endpoint, SocketType::Pull, self.producers.clone()).await
+        self.context.front.listen(endpoint, SocketType::Pull, self.producers.clone()).await
     }
 
     /// Connects a PULL to a producer that binds.
     #[must_use = "dropping the connector closes the connection"]
     pub fn connect_producer(&self, endpoint: &Endpoint) -> Connector {
-        self.front.connect(endpoint, SocketType::Pull, Bytes::new(), self.producers.clone())
+        self.context.front.connect(endpoint, SocketType::Pull, Bytes::new(), self.producers.clone())
     }
 
     /// Binds a PUSH that consumers connect to.
@@ -89,13 +89,13 @@ impl Pipeline {
     /// # Errors
     /// As [`Front::listen`].
     pub async fn bind_consumers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
-        self.front.with_queue(CONSUMER_OUTLET).listen(endpoint, SocketType::Push, self.consumers.clone()).await
+        self.context.with_queue(CONSUMER_OUTLET).front.listen(endpoint, SocketType::Push, self.consumers.clone()).await
     }
 
     /// Connects a PUSH to a consumer that binds.
     #[must_use = "dropping the connector closes the connection"]
     pub fn connect_consumer(&self, endpoint: &Endpoint) -> Connector {
-        self.front.with_queue(CONSUMER_OUTLET).connect(endpoint, SocketType::Push, Bytes::new(), self.consumers.clone())
+        self.context.with_queue(CONSUMER_OUTLET).front.connect(endpoint, SocketType::Push, Bytes::new(), self.consumers.clone())
     }
 
     /// Messages that wait for a consumer with room.
@@ -126,7 +126,7 @@ impl PeerHandler for Producers {
 /// The consumers' side.
 #[derive(Debug)]
 struct Consumers {
-    front: Front,
+    context: RouteContext,
     queue: Arc<WorkQueue>,
     peers: Mutex<Peers>,
 }
@@ -148,7 +148,7 @@ impl Consumers {
             if peer.outlet().has_room() {
                 let peer = Arc::clone(peer);
                 drop(peers);
-                drop(peer.send(&frames));
+                peer.send(&frames);
                 return Ok(());
             }
         }
@@ -190,7 +190,7 @@ impl PeerHandler for Consumers {
             peers.tasks.insert(peer.id().get(), token.clone());
         }
         let feed = feed(Arc::clone(&self.queue), Arc::clone(peer));
-        self.front.spawn(async move {
+        self.context.front.spawn(async move {
             tokio::select! {
                 () = token.cancelled() => {}
                 () = feed => {}
@@ -223,7 +223,9 @@ async fn feed(queue: Arc<WorkQueue>, peer: Arc<Peer>) {
         // From here to the send nothing awaits, so a cancelled task takes no message with it.
         queue.waiting().await;
         while peer.outlet().has_room() {
-            if !queue.hand_out(|frames| drop(peer.send(&frames))) {
+            if !queue.hand_out(|frames| {
+                peer.send(&frames);
+            }) {
                 break;
             }
         }

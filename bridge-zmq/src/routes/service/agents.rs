@@ -6,22 +6,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use hashbrown::HashMap;
 use myelin_bus::wire::{Body, Frames};
-use myelin_bus::{Bus, Delivery, InlineHandler, Pressure, ReplyTo};
+use myelin_bus::{Delivery, InlineHandler, Pressure, ReplyTo};
 use parking_lot::Mutex;
 
 use super::ServiceConfig;
 use super::fair_queue::CallerId;
-use super::pool::{Placed, Pool, ReplicaId, ReplicaKind};
+use super::pool::{Placed, Placement, Pool, ReplicaId, ReplicaKind};
 use super::request::{Correlation, Owed, Request, correlation_frame, split_correlation};
 use super::sessions::Sessions;
-use crate::front::{DisconnectReason, Front, Peer, PeerHandler, SocketType, SubscriptionChange};
+use super::super::RouteContext;
+use crate::front::{DisconnectReason, Peer, PeerHandler, SocketType, SubscriptionChange};
 
 /// All agents that serve one service on this machine.
 #[derive(Debug)]
 pub(super) struct Agents {
     name: String,
-    bus: Bus,
-    front: Front,
+    context: RouteContext,
     config: Arc<ServiceConfig>,
     state: Mutex<State>,
     /// Names for callers that have no connection here: one per request.
@@ -51,11 +51,10 @@ enum Dispatch {
 }
 
 impl Agents {
-    pub(super) fn new(bus: Bus, front: Front, name: &str, config: Arc<ServiceConfig>) -> Self {
+    pub(super) fn new(context: RouteContext, name: &str, config: Arc<ServiceConfig>) -> Self {
         Self {
             name: name.to_owned(),
-            bus,
-            front,
+            context,
             state: Mutex::new(State {
                 pool: Pool::new(config.waiting, config.on_caller_gone),
                 links: HashMap::new(),
@@ -77,35 +76,36 @@ impl Agents {
     }
 
     /// Takes a request: sends it, lets it wait, or answers it with the route's fail-fast text.
-    fn submit(&self, request: Request) {
+    fn submit(&self, request: Request) -> Option<Pressure> {
         let caller = self.caller_of(&request);
         let bytes = request.len();
         let mut state = self.state.lock();
         match state.pool.submit(caller, request, bytes) {
-            Placed::Waits => {}
+            Placed::Waits => None,
             Placed::Full(request) => {
                 drop(state);
-                self.front.metrics().request_refused();
+                self.context.metrics.requests_refused.inc();
                 self.fail(request.owed(true));
+                None
             }
-            Placed::Now(replica, request) => {
-                let dispatch = self.prepare(&mut state, caller, replica, request);
+            Placed::Now(placement) => {
+                let dispatch = self.prepare(&mut state, placement);
                 drop(state);
-                self.send_all(dispatch);
+                dispatch.and_then(|dispatch| self.send(dispatch))
             }
         }
     }
 
     fn caller_of(&self, request: &Request) -> CallerId {
         // The top bit keeps these apart from connections, which are numbered from 1.
-        request.reply.as_ref().and_then(ReplyTo::caller).unwrap_or_else(|| self.anonymous.fetch_add(1, Ordering::Relaxed) | 1 << 63)
+        request.reply.as_ref().and_then(ReplyTo::caller).map_or_else(|| self.anonymous.fetch_add(1, Ordering::Relaxed) | 1 << 63, |caller| caller.connection)
     }
 
     /// Turns a placement into what is to be sent, and notes what will be owed. A request no REP would take is dropped, and the window it
     /// frees goes to the next one.
-    fn prepare(&self, state: &mut State, caller: CallerId, replica: ReplicaId, request: Request) -> Option<Dispatch> {
-        let mut placed = Some((caller, replica, request));
-        while let Some((caller, replica, request)) = placed {
+    fn prepare(&self, state: &mut State, placement: Placement<Request>) -> Option<Dispatch> {
+        let mut next = Some(placement);
+        while let Some(Placement { replica, caller, request }) = next {
             match state.links.get(&replica).expect("the pool places on linked replicas").clone() {
                 Link::Router(sessions) => return Some(Dispatch::Router { sessions, caller, request }),
                 Link::Rep(agent) if request.has_delimiter() => {
@@ -116,27 +116,29 @@ impl Agents {
                     return Some(Dispatch::Rep { agent, correlation, frames });
                 }
                 Link::Rep(_) => {
-                    self.front.metrics().request_malformed();
-                    placed = state.pool.completed(replica);
+                    self.context.metrics.requests_malformed.inc();
+                    next = state.pool.completed(replica);
                 }
             }
         }
         None
     }
 
-    fn send_all(&self, dispatches: impl IntoIterator<Item = Dispatch>) {
-        for dispatch in dispatches {
-            match dispatch {
-                // What the outlet drops is owed until the connection, which has failed, is reported gone.
-                Dispatch::Rep { agent, correlation, frames } => drop(agent.send_prefixed(&correlation_frame(correlation), &frames)),
-                Dispatch::Router { sessions, caller, request } => sessions.send(caller, request),
+    /// Sends outside the lock. A REP's window bounds what its outlet holds; a ROUTER has none, so its callers may have to wait.
+    fn send(&self, dispatch: Dispatch) -> Option<Pressure> {
+        match dispatch {
+            Dispatch::Rep { agent, correlation, frames } => {
+                // If the connection has failed, the request is owed until that is reported.
+                agent.send_prefixed(&correlation_frame(correlation), &frames);
+                None
             }
+            Dispatch::Router { sessions, caller, request } => sessions.send(caller, request),
         }
     }
 
     fn fail(&self, owed: Owed) {
         if let Some(text) = &self.config.fail_fast {
-            owed.fail(&self.bus, text);
+            owed.fail(&self.context.bus, text);
         }
     }
 
@@ -146,7 +148,7 @@ impl Agents {
             let mut state = self.state.lock();
             (state.pool.caller_gone(caller), state.links.values().cloned().collect::<Vec<_>>())
         };
-        self.front.metrics().requests_abandoned(dropped);
+        self.context.metrics.requests_abandoned.inc_by(dropped as u64);
         for link in links {
             if let Link::Router(sessions) = link {
                 sessions.caller_gone(caller);
@@ -156,7 +158,7 @@ impl Agents {
 
     fn reply(&self, agent: &Peer, frames: &Frames) {
         let Some((correlation, frames)) = split_correlation(frames) else {
-            self.front.metrics().reply_unmatched();
+            self.context.metrics.replies_unmatched.inc();
             return;
         };
         let mut state = self.state.lock();
@@ -165,15 +167,18 @@ impl Agents {
             Some((replica, _)) if *replica == agent.id().get() => {}
             _ => {
                 drop(state);
-                self.front.metrics().reply_unmatched();
+                self.context.metrics.replies_unmatched.inc();
                 return;
             }
         }
         let (replica, owed) = state.owed.remove(&correlation).expect("it was just seen");
-        let next = state.pool.completed(replica).and_then(|(caller, replica, request)| self.prepare(&mut state, caller, replica, request));
+        let next = state.pool.completed(replica).and_then(|placement| self.prepare(&mut state, placement));
         drop(state);
-        owed.settle(&self.bus, frames);
-        self.send_all(next);
+        owed.settle(&self.context.bus, frames);
+        if let Some(next) = next {
+            // It waited in the queue; its caller is not being read for now, or has gone on long ago.
+            drop(self.send(next));
+        }
     }
 }
 
@@ -183,10 +188,12 @@ pub(super) struct Handler(pub(super) Arc<Agents>);
 
 impl InlineHandler for Handler {
     fn deliver(&self, delivery: Delivery<'_>) -> Option<Pressure> {
+        let mut pressure = None;
         for body in delivery.bodies {
-            self.0.submit(Request { body: body.clone(), reply: delivery.reply.cloned() });
+            // All bodies of a delivery are one caller's, so the latest pressure speaks for the earlier ones.
+            pressure = self.0.submit(Request { body: body.clone(), reply: delivery.reply.cloned() }).or(pressure);
         }
-        None
+        pressure
     }
 
     fn load(&self) -> usize {
@@ -199,7 +206,7 @@ impl PeerHandler for Agents {
         let replica = peer.id().get();
         let (link, kind) = match peer.socket_type() {
             SocketType::Router => {
-                let sessions = Sessions::new(self.bus.clone(), self.front.clone(), peer.remote());
+                let sessions = Sessions::new(self.context.clone(), peer.remote());
                 (Link::Router(Arc::new(sessions)), ReplicaKind::Router)
             }
             _ => (Link::Rep(Arc::clone(peer)), ReplicaKind::Rep { window: self.config.window }),
@@ -208,10 +215,11 @@ impl PeerHandler for Agents {
         let mut state = self.state.lock();
         state.links.insert(replica, link);
         let placed = state.pool.attached(replica, kind);
-        let dispatches: Vec<_> =
-            placed.into_iter().filter_map(|(caller, replica, request)| self.prepare(&mut state, caller, replica, request)).collect();
+        let dispatches: Vec<_> = placed.into_iter().filter_map(|placement| self.prepare(&mut state, placement)).collect();
         drop(state);
-        self.send_all(dispatches);
+        for dispatch in dispatches {
+            drop(self.send(dispatch));
+        }
     }
 
     fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
@@ -234,6 +242,7 @@ impl PeerHandler for Agents {
             state.owed.extract_if(|_, (owner, _)| *owner == replica).map(|(_, (_, owed))| owed).collect()
         };
         tracing::info!(service = self.name, agent = %peer.remote(), %reason, unanswered = lost.len(), "agent detached");
+        self.context.metrics.requests_unanswered.inc_by(lost.len() as u64);
         for owed in lost {
             self.fail(owed);
         }

@@ -1,21 +1,23 @@
 //! The callers' side of a service: puts their requests on the bus and writes replies to the connection each came from.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
 use myelin_bus::wire::{Body, Frames};
-use myelin_bus::{Pressure, Publisher, ReplySink, ReplyTo};
+use myelin_bus::{Caller, Pressure, Publisher, ReplySink, ReplyTo};
 use parking_lot::Mutex;
 
 use super::ServiceConfig;
 use super::agents::Agents;
 use super::request::Request;
+use super::super::RouteContext;
 use crate::front::{DisconnectReason, Peer, PeerHandler, SubscriptionChange};
 
 /// All callers of one service on this machine.
 #[derive(Debug)]
 pub(super) struct Callers {
+    context: RouteContext,
     publisher: Publisher,
     agents: Arc<Agents>,
     config: Arc<ServiceConfig>,
@@ -24,8 +26,9 @@ pub(super) struct Callers {
 }
 
 impl Callers {
-    pub(super) fn new(publisher: Publisher, agents: Arc<Agents>, config: Arc<ServiceConfig>) -> Self {
+    pub(super) fn new(context: RouteContext, publisher: Publisher, agents: Arc<Agents>, config: Arc<ServiceConfig>) -> Self {
         Self {
+            context,
             publisher,
             agents,
             config,
@@ -33,11 +36,17 @@ impl Callers {
         }
     }
 
-    fn unserved(&self, bus: &myelin_bus::Bus, request: Request) {
-        self.agents.metrics().request_without_responder();
-        if let Some(text) = &self.config.fail_fast {
-            request.owed(true).fail(bus, text);
+    fn request(&self, body: Body, reply: &ReplyTo) -> Option<Pressure> {
+        // The body is only needed again, for its envelope, where the route answers in place of an agent.
+        let spare = self.config.fail_fast.as_ref().map(|text| (text, body.clone()));
+        if let Ok(published) = self.publisher.request_inline(body, reply.clone()) {
+            return published.pressure;
         }
+        self.context.metrics.requests_without_responder.inc();
+        if let Some((text, body)) = spare {
+            Request { body, reply: Some(reply.clone()) }.owed(true).fail(&self.context.bus, text);
+        }
+        None
     }
 }
 
@@ -45,22 +54,23 @@ impl PeerHandler for Callers {
     fn connected(&self, peer: &Arc<Peer>) {
         // Weak: a request in an agent's hands must not keep a closed connection in memory.
         let connection = Arc::downgrade(peer);
-        let metrics = self.agents.metrics().clone();
-        let sink = ReplySink::for_caller(peer.id().get(), move |body| match connection.upgrade() {
-            Some(peer) => drop(peer.send(&frames_for_caller(body))),
-            None => metrics.reply_late(),
+        let metrics = self.context.metrics.clone();
+        let caller = Caller { connection: peer.id().get(), identity: peer.identity().clone() };
+        let sink = ReplySink::for_caller(caller, move |body| {
+            let accepted = connection.upgrade().map_or(0, |peer| peer.send(&frames_for_caller(body)).accepted);
+            if accepted > 0 { metrics.replies.inc() } else { metrics.replies_late.inc() };
         });
         self.addresses.lock().insert(peer.id().get(), ReplyTo::Sink(sink));
     }
 
     fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
         let reply = self.addresses.lock().get(&peer.id().get())?.clone();
+        self.context.metrics.requests.inc_by(batch.len() as u64);
+        let mut pressure = None;
         for body in batch.drain(..) {
-            if let Err(no_responders) = self.publisher.request_inline(body, reply.clone()) {
-                self.unserved(no_responders);
-            }
+            pressure = self.request(body, &reply).or(pressure);
         }
-        None
+        pressure
     }
 
     fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}

@@ -50,6 +50,7 @@ impl<T> FairQueue<T> {
         self.requests
     }
 
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -1,7 +1,7 @@
 //! A `service` route: callers (REQ, DEALER) on one side, agents (REP, ROUTER) on the other, a bus subject between them.
 //!
 //! The path of a request, four hops: [`callers::Callers::received`] → `Publisher::request_inline` (bus) → [`Agents`] as the subject's handler →
-//! the agent's outlet. The path of its reply, three: [`Agents::received`] → the caller's [`ReplySink`] → the caller's outlet.
+//! the agent's outlet. The path of its reply, three: [`Agents::received`] → the caller's `ReplySink` → the caller's outlet.
 //!
 //! Cost per request and direction: the frames are copied once into the outgoing buffer, never re-encoded; one map entry for the correlation; one
 //! lock of the route; one `read` and one `write`; no task is woken but the one whose socket became readable.
@@ -21,16 +21,17 @@ mod sessions;
 
 use std::sync::Arc;
 
-use myelin_bus::wire::{Body, Frames};
-use myelin_bus::{Bus, InlineSubscription, QueueGroup, Subject};
+use myelin_bus::outlet::OutletConfig;
+use myelin_bus::wire::{QueueGroup, Subject};
+use myelin_bus::{InlineSubscription, Overflow};
 
 pub use self::fair_queue::QueueBounds;
 pub use self::pool::OnCallerGone;
 
 use self::agents::Agents;
 use self::callers::Callers;
-use crate::front::{BindError, Connector, ConnectorState, Endpoint, Front, Listener, SocketType};
-use crate::routes::RouteError;
+use super::{RouteContext, RouteError};
+use crate::front::{BindError, Connector, Endpoint, Front, Listener, SocketType};
 
 /// The queue group that the sidecars of a fleet share for a service.
 const QUEUE_GROUP: &str = "zmq";
@@ -65,12 +66,12 @@ impl Default for ServiceConfig {
 #[derive(Debug)]
 pub struct Service {
     subject: Subject,
-    front: Front,
+    context: RouteContext,
     callers: Arc<Callers>,
+    callers_front: Front,
     agents: Arc<Agents>,
     /// Present from the first agent on: a service without agents must not take requests from machines that have some.
     on_bus: parking_lot::Mutex<Option<InlineSubscription>>,
-    bus: Bus,
 }
 
 impl Service {
@@ -78,18 +79,20 @@ impl Service {
     ///
     /// # Errors
     /// [`RouteError::Name`] when the name makes no subject.
-    pub fn new(bus: &Bus, front: &Front, name: &str, config: ServiceConfig) -> Result<Self, RouteError> {
+    pub fn new(context: &RouteContext, name: &str, config: ServiceConfig) -> Result<Self, RouteError> {
         let subject = subject(name)?;
         let config = Arc::new(config);
-        let agents = Arc::new(Agents::new(bus.clone(), front.clone(), name, Arc::clone(&config)));
-        let callers = Arc::new(Callers::new(bus.publisher(subject.clone()), Arc::clone(&agents), config));
+        // A caller that asks without reading loses replies, as at a libzmq ROUTER; it must hold nobody else back.
+        let callers_front = context.with_queue(OutletConfig { overflow: Overflow::DropNewest, ..context.front.config().queue }).front;
+        let agents = Arc::new(Agents::new(context.clone(), name, Arc::clone(&config)));
+        let callers = Arc::new(Callers::new(context.clone(), context.bus.publisher(subject.clone()), Arc::clone(&agents), config));
         Ok(Self {
             subject,
-            front: front.clone(),
+            context: context.clone(),
             callers,
+            callers_front,
             agents,
             on_bus: parking_lot::Mutex::new(None),
-            bus: bus.clone(),
         })
     }
 
@@ -104,13 +107,13 @@ impl Service {
     /// # Errors
     /// As [`Front::listen`].
     pub async fn bind_callers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
-        self.front.listen(endpoint, SocketType::Router, self.callers.clone()).await
+        self.callers_front.listen(endpoint, SocketType::Router, self.callers.clone()).await
     }
 
     /// Connects a ROUTER to callers that bind.
     #[must_use = "dropping the connector closes the connection"]
     pub fn connect_callers(&self, endpoint: &Endpoint) -> Connector {
-        self.front.connect(endpoint, SocketType::Router, bytes::Bytes::new(), self.callers.clone())
+        self.callers_front.connect(endpoint, SocketType::Router, bytes::Bytes::new(), self.callers.clone())
     }
 
     /// Binds a DEALER that REP agents connect to.
@@ -119,21 +122,21 @@ impl Service {
     /// As [`Front::listen`].
     pub async fn bind_agents(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
         self.join_bus();
-        self.front.listen(endpoint, SocketType::Dealer, self.agents.clone()).await
+        self.context.front.listen(endpoint, SocketType::Dealer, self.agents.clone()).await
     }
 
     /// Connects to an agent's REP or ROUTER and keeps trying.
     #[must_use = "dropping the connector detaches the agent"]
     pub fn connect_agent(&self, endpoint: &Endpoint) -> Connector {
         self.join_bus();
-        self.front.connect(endpoint, SocketType::Dealer, bytes::Bytes::new(), self.agents.clone())
+        self.context.front.connect(endpoint, SocketType::Dealer, bytes::Bytes::new(), self.agents.clone())
     }
 
     fn join_bus(&self) {
         let mut on_bus = self.on_bus.lock();
         if on_bus.is_none() {
             let group = QueueGroup::new(QUEUE_GROUP).expect("a plain word is a legal group");
-            let subscription = self.bus.subscribe_inline(&self.subject.clone().into(), Some(group), agents::Handler(Arc::clone(&self.agents)));
+            let subscription = self.context.bus.subscribe_inline(&self.subject.clone().into(), Some(group), agents::Handler(Arc::clone(&self.agents)));
             *on_bus = subscription.ok();
         }
     }

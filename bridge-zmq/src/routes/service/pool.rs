@@ -34,11 +34,19 @@ pub(crate) enum ReplicaKind {
     Router,
 }
 
+/// A request, and the replica to send it to now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Placement<R> {
+    pub(crate) replica: ReplicaId,
+    pub(crate) caller: CallerId,
+    pub(crate) request: R,
+}
+
 /// Where a submitted request went.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Placed<R> {
-    /// Send it to this replica now.
-    Now(ReplicaId, R),
+    /// To a replica.
+    Now(Placement<R>),
     /// It waits for a window.
     Waits,
     /// The queue is full; the request is given back.
@@ -99,9 +107,9 @@ impl<R> Pool<R> {
     pub(crate) fn submit(&mut self, caller: CallerId, request: R, bytes: usize) -> Placed<R> {
         // Those who wait go first, or a caller could overtake the line.
         if self.queue.len() == 0
-            && let Some(id) = self.choose(caller)
+            && let Some(replica) = self.choose(caller)
         {
-            return Placed::Now(id, request);
+            return Placed::Now(Placement { replica, caller, request });
         }
         match self.queue.push(caller, request, bytes) {
             Ok(()) => Placed::Waits,
@@ -111,7 +119,7 @@ impl<R> Pool<R> {
 
     /// A replica is attached: returns what it should be sent at once.
     #[must_use]
-    pub(crate) fn attached(&mut self, id: ReplicaId, kind: ReplicaKind) -> Vec<(ReplicaId, R)> {
+    pub(crate) fn attached(&mut self, id: ReplicaId, kind: ReplicaKind) -> Vec<Placement<R>> {
         self.detached(id);
         self.replicas.push(Replica { id, kind, outstanding: 0, last_used: 0 });
         std::iter::from_fn(|| self.next()).collect()
@@ -125,7 +133,7 @@ impl<R> Pool<R> {
 
     /// A replica answered one request: returns the next one for whoever has a window now.
     #[must_use]
-    pub(crate) fn completed(&mut self, id: ReplicaId) -> Option<(ReplicaId, R)> {
+    pub(crate) fn completed(&mut self, id: ReplicaId) -> Option<Placement<R>> {
         if let Some(replica) = self.replicas.iter_mut().find(|replica| replica.id == id) {
             replica.outstanding = replica.outstanding.saturating_sub(1);
         }
@@ -145,13 +153,13 @@ impl<R> Pool<R> {
         }
     }
 
-    fn next(&mut self) -> Option<(ReplicaId, R)> {
+    fn next(&mut self) -> Option<Placement<R>> {
         if !self.replicas.iter().any(Replica::has_window) {
             return None;
         }
         let (caller, request) = self.queue.pop()?;
-        let id = self.choose(caller).expect("a replica with a window was just seen");
-        Some((id, request))
+        let replica = self.choose(caller).expect("a replica with a window was just seen");
+        Some(Placement { replica, caller, request })
     }
 
     fn choose(&mut self, caller: CallerId) -> Option<ReplicaId> {
@@ -182,6 +190,10 @@ mod tests {
 
     const BOUNDS: QueueBounds = QueueBounds { bytes_max: 1000, requests_max: 100 };
 
+    fn to(replica: ReplicaId, caller: CallerId, request: u32) -> Placement<u32> {
+        Placement { replica, caller, request }
+    }
+
     fn pool(on_caller_gone: OnCallerGone) -> Pool<u32> {
         Pool::new(BOUNDS, on_caller_gone)
     }
@@ -190,11 +202,11 @@ mod tests {
     fn a_rep_gets_one_request_at_a_time() {
         let mut pool = pool(OnCallerGone::Deliver);
         assert!(pool.attached(7, ReplicaKind::Rep { window: 1 }).is_empty());
-        assert_eq!(pool.submit(1, 10, 1), Placed::Now(7, 10));
+        assert_eq!(pool.submit(1, 10, 1), Placed::Now(to(7, 1, 10)));
         assert_eq!(pool.submit(1, 11, 1), Placed::Waits);
-        assert_eq!(pool.completed(7), Some((7, 11)));
+        assert_eq!(pool.completed(7), Some(to(7, 1, 11)));
         assert_eq!(pool.completed(7), None);
-        assert_eq!(pool.submit(1, 12, 1), Placed::Now(7, 12));
+        assert_eq!(pool.submit(1, 12, 1), Placed::Now(to(7, 1, 12)));
     }
 
     #[test]
@@ -203,13 +215,13 @@ mod tests {
         for id in [1, 2] {
             assert!(pool.attached(id, ReplicaKind::Rep { window: 1 }).is_empty());
         }
-        assert_eq!(pool.submit(1, 0, 1), Placed::Now(1, 0));
-        assert_eq!(pool.submit(1, 1, 1), Placed::Now(2, 1));
+        assert_eq!(pool.submit(1, 0, 1), Placed::Now(to(1, 1, 0)));
+        assert_eq!(pool.submit(1, 1, 1), Placed::Now(to(2, 1, 1)));
         assert_eq!(pool.completed(1), None);
         assert_eq!(pool.completed(2), None);
-        assert_eq!(pool.submit(1, 2, 1), Placed::Now(1, 2));
+        assert_eq!(pool.submit(1, 2, 1), Placed::Now(to(1, 1, 2)));
         assert_eq!(pool.completed(1), None);
-        assert_eq!(pool.submit(1, 3, 1), Placed::Now(2, 3));
+        assert_eq!(pool.submit(1, 3, 1), Placed::Now(to(2, 1, 3)));
     }
 
     #[test]
@@ -217,8 +229,8 @@ mod tests {
         let mut pool = pool(OnCallerGone::Deliver);
         assert_eq!(pool.submit(1, 5, 1), Placed::Waits);
         assert_eq!(pool.submit(2, 6, 1), Placed::Waits);
-        assert_eq!(pool.attached(3, ReplicaKind::Rep { window: 1 }), [(3, 5)]);
-        assert_eq!(pool.completed(3), Some((3, 6)));
+        assert_eq!(pool.attached(3, ReplicaKind::Rep { window: 1 }), [to(3, 1, 5)]);
+        assert_eq!(pool.completed(3), Some(to(3, 2, 6)));
     }
 
     #[test]
@@ -227,17 +239,17 @@ mod tests {
         assert_eq!(pool.submit(1, 5, 1), Placed::Waits);
         assert_eq!(pool.caller_gone(1), 1, "no replica: without us it would have died with its caller");
         assert!(pool.attached(3, ReplicaKind::Rep { window: 1 }).is_empty());
-        assert_eq!(pool.submit(2, 6, 1), Placed::Now(3, 6));
+        assert_eq!(pool.submit(2, 6, 1), Placed::Now(to(3, 2, 6)));
         assert_eq!(pool.submit(2, 7, 1), Placed::Waits);
         assert_eq!(pool.caller_gone(2), 0);
-        assert_eq!(pool.completed(3), Some((3, 7)));
+        assert_eq!(pool.completed(3), Some(to(3, 2, 7)));
     }
 
     #[test]
     fn drop_spares_the_agent_what_nobody_waits_for() {
         let mut pool = pool(OnCallerGone::Drop);
         assert!(pool.attached(3, ReplicaKind::Rep { window: 1 }).is_empty());
-        assert_eq!(pool.submit(2, 6, 1), Placed::Now(3, 6));
+        assert_eq!(pool.submit(2, 6, 1), Placed::Now(to(3, 2, 6)));
         assert_eq!(pool.submit(2, 7, 1), Placed::Waits);
         assert_eq!(pool.caller_gone(2), 1);
         assert_eq!(pool.completed(3), None);
@@ -249,13 +261,13 @@ mod tests {
         for id in [1, 2] {
             assert!(pool.attached(id, ReplicaKind::Router).is_empty());
         }
-        assert_eq!(pool.submit(10, 0, 1), Placed::Now(1, 0));
-        assert_eq!(pool.submit(11, 1, 1), Placed::Now(2, 1));
+        assert_eq!(pool.submit(10, 0, 1), Placed::Now(to(1, 10, 0)));
+        assert_eq!(pool.submit(11, 1, 1), Placed::Now(to(2, 11, 1)));
         for request in 2..5 {
-            assert_eq!(pool.submit(10, request, 1), Placed::Now(1, request));
+            assert_eq!(pool.submit(10, request, 1), Placed::Now(to(1, 10, request)));
         }
         pool.detached(1);
-        assert_eq!(pool.submit(10, 9, 1), Placed::Now(2, 9));
+        assert_eq!(pool.submit(10, 9, 1), Placed::Now(to(2, 10, 9)));
     }
 
     proptest! {
@@ -270,7 +282,7 @@ mod tests {
                 match kind {
                     0..=2 => {
                         number += 1;
-                        if let Placed::Now(replica, request) = pool.submit(id, number, 1) { placed.push((replica, request)); }
+                        if let Placed::Now(placement) = pool.submit(id, number, 1) { placed.push(placement); }
                     }
                     3 => {
                         outstanding.insert(id, Vec::new());
@@ -286,7 +298,7 @@ mod tests {
                         pool.detached(id);
                     }
                 }
-                for (replica, request) in placed {
+                for Placement { replica, request, .. } in placed {
                     let requests = outstanding.get_mut(&replica).expect("placed on an attached replica");
                     requests.push(request);
                     prop_assert!(requests.len() <= 2);

@@ -13,12 +13,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use myelin_bus::wire::{Body, Frames};
-use myelin_bus::{Bus, Pressure, ReplyTo};
+use myelin_bus::{Pressure, ReplyTo};
 use parking_lot::Mutex;
 
 use super::fair_queue::CallerId;
 use super::request::{Request, in_callers_form};
-use crate::front::{Connector, DisconnectReason, Endpoint, Front, Peer, PeerHandler, SocketType, SubscriptionChange};
+use super::super::RouteContext;
+use crate::front::{Connector, DisconnectReason, Endpoint, Peer, PeerHandler, SocketType, SubscriptionChange};
 
 /// Connections to one agent; beyond it requests are refused and counted.
 const SESSIONS_MAX: usize = 4096;
@@ -32,8 +33,7 @@ const ANONYMOUS_IDLE: Duration = Duration::from_secs(60);
 /// The sessions of one ROUTER agent. Dropping it closes them.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    bus: Bus,
-    front: Front,
+    context: RouteContext,
     agent: SocketAddr,
     open: Arc<Mutex<HashMap<CallerId, Open>>>,
 }
@@ -48,7 +48,7 @@ struct Open {
 /// One caller's conversation.
 #[derive(Debug)]
 struct Session {
-    bus: Bus,
+    context: RouteContext,
     caller: CallerId,
     reply: Option<ReplyTo>,
     is_blob: bool,
@@ -65,26 +65,27 @@ enum Link {
 }
 
 impl Sessions {
-    pub(super) fn new(bus: Bus, front: Front, agent: SocketAddr) -> Self {
-        Self { bus, front, agent, open: Arc::default() }
+    pub(super) fn new(context: RouteContext, agent: SocketAddr) -> Self {
+        Self { context, agent, open: Arc::default() }
     }
 
     /// Sends a request on its caller's connection, which it opens at the first.
-    pub(super) fn send(&self, caller: CallerId, request: Request) {
+    pub(super) fn send(&self, caller: CallerId, request: Request) -> Option<Pressure> {
         let frames = request.frames();
         let mut open = self.open.lock();
-        if let Some(open) = open.get(&caller) {
-            let session = Arc::clone(&open.session);
-            return session.send(&self.front, frames);
+        if let Some(known) = open.get(&caller) {
+            let session = Arc::clone(&known.session);
+            drop(open);
+            return session.send(frames);
         }
         if open.len() >= SESSIONS_MAX {
             drop(open);
-            self.front.metrics().request_refused();
-            return;
+            self.context.metrics.requests_refused.inc();
+            return None;
         }
-        let connection = request.reply.as_ref().and_then(ReplyTo::caller);
+        let connection = request.reply.as_ref().and_then(ReplyTo::caller).cloned();
         let session = Arc::new(Session {
-            bus: self.bus.clone(),
+            context: self.context.clone(),
             caller,
             is_blob: matches!(request.body, Body::Blob(_)),
             is_anonymous: connection.is_none(),
@@ -92,12 +93,13 @@ impl Sessions {
             link: Mutex::new(Link::Opening(vec![frames])),
             siblings: Arc::downgrade(&self.open),
         });
-        let identity = session.reply.as_ref().map(ReplyTo::identity).unwrap_or_default();
-        let connector = self.front.connect(&Endpoint::tcp(self.agent), SocketType::Dealer, identity, session.clone());
+        let identity = connection.map(|caller| caller.identity).unwrap_or_default();
+        let connector = self.context.front.connect(&Endpoint::from(self.agent), SocketType::Dealer, identity, session.clone());
         if session.is_anonymous {
-            self.front.spawn(close_when_idle(Arc::downgrade(&self.open), caller));
+            self.context.front.spawn(close_when_idle(Arc::downgrade(&self.open), caller));
         }
         open.insert(caller, Open { session, _connector: connector });
+        None
     }
 
     /// The caller's connection closed.
@@ -117,16 +119,22 @@ async fn close_when_idle(open: Weak<Mutex<HashMap<CallerId, Open>>>, caller: Cal
 }
 
 impl Session {
-    fn send(&self, front: &Front, frames: Frames) {
+    fn send(&self, frames: Frames) -> Option<Pressure> {
         let mut link = self.link.lock();
         match &mut *link {
             Link::Open(peer) => {
                 let peer = Arc::clone(peer);
                 drop(link);
-                drop(peer.send(&frames));
+                peer.send(&frames).over.then(|| peer.pressure())
             }
-            Link::Opening(waiting) if waiting.len() < WAITING_MAX => waiting.push(frames),
-            Link::Opening(_) => front.metrics().request_refused(),
+            Link::Opening(waiting) if waiting.len() < WAITING_MAX => {
+                waiting.push(frames);
+                None
+            }
+            Link::Opening(_) => {
+                self.context.metrics.requests_refused.inc();
+                None
+            }
         }
     }
 
@@ -143,7 +151,7 @@ impl PeerHandler for Session {
         let before = std::mem::replace(&mut *self.link.lock(), Link::Open(Arc::clone(peer)));
         if let Link::Opening(waiting) = before {
             for frames in waiting {
-                drop(peer.send(&frames));
+                peer.send(&frames);
             }
         }
     }
@@ -151,7 +159,7 @@ impl PeerHandler for Session {
     fn received(&self, _peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
         for body in batch.drain(..) {
             if let (Some(reply), Body::Frames(frames)) = (&self.reply, body) {
-                reply.respond(&self.bus, in_callers_form(self.is_blob, frames));
+                reply.respond(&self.context.bus, in_callers_form(self.is_blob, frames));
             }
             if self.is_anonymous {
                 self.close();

@@ -16,37 +16,40 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use myelin_bus::outlet::OutletConfig;
 use myelin_bus::wire::{Body, Frames, Subject};
-use myelin_bus::{Bus, Delivery, InlineHandler, InlineSubscription, Pressure, Publisher};
+use myelin_bus::{Delivery, InlineHandler, InlineSubscription, Overflow, Pressure, Publisher};
 use parking_lot::RwLock;
 
 use self::prefixes::Prefixes;
-use super::RouteError;
-use crate::front::{BindError, Connector, DisconnectReason, Endpoint, Front, Listener, Peer, PeerHandler, SocketType, SubscriptionChange};
+use super::{RouteContext, RouteError};
+use crate::front::{BindError, Connector, DisconnectReason, Endpoint, Listener, Peer, PeerHandler, SocketType, SubscriptionChange};
 
 /// One topic on this machine. Dropping it takes it off the bus.
 #[derive(Debug)]
 pub struct Topic {
     subject: Subject,
-    front: Front,
+    context: RouteContext,
     publishers: Arc<Publishers>,
     subscribers: Arc<Subscribers>,
     _on_bus: InlineSubscription,
 }
 
 impl Topic {
-    /// A topic named `name`, on the bus at `zmq.topic.<name>`.
+    /// A topic named `name`, on the bus at `zmq.topic.<name>`. A subscriber that does not keep up loses messages as `overflow` says; libzmq's own
+    /// publishers would drop the newest.
     ///
     /// # Errors
     /// [`RouteError`] when the name makes no subject or the bus refuses the subscription.
-    pub fn new(bus: &Bus, front: &Front, name: &str) -> Result<Self, RouteError> {
+    pub fn new(context: &RouteContext, name: &str, overflow: Overflow) -> Result<Self, RouteError> {
         let subject = super::subject("topic", name)?;
-        let subscribers = Arc::new(Subscribers { front: front.clone(), table: RwLock::default() });
-        let on_bus = bus.subscribe_inline(&subject.clone().into(), None, Handler(Arc::clone(&subscribers)))?;
+        let context = context.with_queue(OutletConfig { overflow, ..context.front.config().queue });
+        let subscribers = Arc::new(Subscribers { context: context.clone(), table: RwLock::default() });
+        let on_bus = context.bus.subscribe_inline(&subject.clone().into(), None, Handler(Arc::clone(&subscribers)))?;
         Ok(Self {
-            publishers: Arc::new(Publishers { publisher: bus.publisher(subject.clone()) }),
+            publishers: Arc::new(Publishers { publisher: context.bus.publisher(subject.clone()) }),
             subject,
-            front: front.clone(),
+            context,
             subscribers,
             _on_bus: on_bus,
         })
@@ -63,13 +66,13 @@ impl Topic {
     /// # Errors
     /// As [`Front::listen`].
     pub async fn bind_publishers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
-        self.front.listen(endpoint, SocketType::Sub, self.publishers.clone()).await
+        self.context.front.listen(endpoint, SocketType::Sub, self.publishers.clone()).await
     }
 
     /// Connects a SUB to a publisher that binds.
     #[must_use = "dropping the connector closes the connection"]
     pub fn connect_publisher(&self, endpoint: &Endpoint) -> Connector {
-        self.front.connect(endpoint, SocketType::Sub, Bytes::new(), self.publishers.clone())
+        self.context.front.connect(endpoint, SocketType::Sub, Bytes::new(), self.publishers.clone())
     }
 
     /// Binds an XPUB that subscribers connect to.
@@ -77,13 +80,13 @@ impl Topic {
     /// # Errors
     /// As [`Front::listen`].
     pub async fn bind_subscribers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
-        self.front.listen(endpoint, SocketType::XPub, self.subscribers.clone()).await
+        self.context.front.listen(endpoint, SocketType::XPub, self.subscribers.clone()).await
     }
 
     /// Connects an XPUB to a subscriber that binds.
     #[must_use = "dropping the connector closes the connection"]
     pub fn connect_subscriber(&self, endpoint: &Endpoint) -> Connector {
-        self.front.connect(endpoint, SocketType::XPub, Bytes::new(), self.subscribers.clone())
+        self.context.front.connect(endpoint, SocketType::XPub, Bytes::new(), self.subscribers.clone())
     }
 
     /// Subscribers that are connected now.
@@ -101,6 +104,7 @@ struct Publishers {
 
 impl PeerHandler for Publishers {
     fn connected(&self, peer: &Arc<Peer>) {
+        // A fresh queue takes it; if the connection failed already, the next one asks again.
         peer.subscribe(b"");
     }
 
@@ -116,7 +120,7 @@ impl PeerHandler for Publishers {
 /// The subscribers' side.
 #[derive(Debug)]
 struct Subscribers {
-    front: Front,
+    context: RouteContext,
     table: RwLock<Table>,
 }
 
@@ -142,7 +146,7 @@ impl PeerHandler for Subscribers {
             SubscriptionChange::Subscribe => {
                 if !table.prefixes.subscribe(peer.id().get(), &prefix) {
                     drop(table);
-                    self.front.metrics().subscription_refused();
+                    self.context.metrics.subscriptions_refused.inc();
                 }
             }
             SubscriptionChange::Cancel => table.prefixes.cancel(peer.id().get(), &prefix),
@@ -168,45 +172,45 @@ impl InlineHandler for Handler {
 
 impl Subscribers {
     fn deliver(&self, bodies: &[Body]) -> Option<Pressure> {
-        let messages: Vec<Frames>;
+        let framed: Vec<Frames>;
         // Only what comes from bus-native publishers has to be framed; the usual batch is borrowed as it is.
-        let packed: Vec<&Bytes> = if bodies.iter().all(|body| matches!(body, Body::Frames(_))) {
-            bodies.iter().filter_map(as_frames).map(Frames::packed).collect()
+        let messages: Vec<&Frames> = if bodies.iter().all(|body| matches!(body, Body::Frames(_))) {
+            bodies.iter().filter_map(as_frames).collect()
         } else {
-            messages = bodies.iter().map(framed).collect();
-            messages.iter().map(Frames::packed).collect()
+            framed = bodies.iter().map(to_frames).collect();
+            framed.iter().collect()
         };
         let mut over = Vec::new();
         let table = self.table.read();
         for id in table.prefixes.everything() {
             if let Some(peer) = table.peers.get(&id) {
-                send(peer, packed.iter().copied(), &mut over);
+                send(peer, messages.iter().copied(), &mut over);
             }
         }
         if table.prefixes.has_filters() {
-            self.deliver_filtered(&table, &packed, &mut over);
+            Self::deliver_filtered(&table, &messages, &mut over);
         }
         drop(table);
         relief(over)
     }
 
-    fn deliver_filtered(&self, table: &Table, packed: &[&Bytes], over: &mut Vec<Arc<Peer>>) {
+    fn deliver_filtered(table: &Table, messages: &[&Frames], over: &mut Vec<Arc<Peer>>) {
         let mut wanted: Vec<(u64, usize)> = Vec::new();
-        for (index, message) in packed.iter().enumerate() {
-            table.prefixes.matching(first_frame(message), |id| wanted.push((id, index)));
+        for (index, message) in messages.iter().enumerate() {
+            table.prefixes.matching(first_frame(message.packed()), |id| wanted.push((id, index)));
         }
         wanted.sort_unstable();
         wanted.dedup();
         for of_one in wanted.chunk_by(|a, b| a.0 == b.0) {
             if let Some(peer) = table.peers.get(&of_one[0].0) {
-                send(peer, of_one.iter().map(|(_, index)| packed[*index]), over);
+                send(peer, of_one.iter().map(|(_, index)| messages[*index]), over);
             }
         }
     }
 }
 
-fn send<'a>(peer: &Arc<Peer>, messages: impl Iterator<Item = &'a Bytes>, over: &mut Vec<Arc<Peer>>) {
-    if peer.outlet().push_batch(messages).over {
+fn send<'a>(peer: &Arc<Peer>, messages: impl Iterator<Item = &'a Frames>, over: &mut Vec<Arc<Peer>>) {
+    if peer.send_batch(messages).over {
         over.push(Arc::clone(peer));
     }
 }
@@ -230,7 +234,7 @@ fn as_frames(body: &Body) -> Option<&Frames> {
     }
 }
 
-fn framed(body: &Body) -> Frames {
+fn to_frames(body: &Body) -> Frames {
     match body {
         Body::Frames(frames) => frames.clone(),
         Body::Blob(blob) => Frames::single(blob),

@@ -1,0 +1,212 @@
+//! Agents that discovery has found: each name becomes a service with ports of ours, with no configuration.
+//!
+//! An agent `X` gets the service `X` behind one port, and if it has a health socket, `X.health` behind a second. Ports come from a range outside
+//! the kernel's ephemeral ports, so that after a restart nobody else holds the port that clients have cached; a name asks for its old port first.
+//!
+//! Bounds: what discovery's registry admits; one name has at most two listeners.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use super::RouteContext;
+use super::service::{Service, ServiceConfig};
+use crate::discovery::{AgentName, AttachError, Attached, Attacher, Attachment};
+use crate::front::{BindError, Connector, Endpoint, Listener};
+
+/// Where and how attached agents are served.
+#[derive(Debug, Clone)]
+pub struct FleetConfig {
+    /// The address our ports are bound to; loopback by default.
+    pub host: IpAddr,
+    /// The ports to choose from; 17000 to 21999 by default.
+    pub ports: RangeInclusive<u16>,
+    /// How each agent's requests are treated.
+    pub service: ServiceConfig,
+}
+
+/// All attached agents. Dropping it closes their ports.
+#[derive(Debug)]
+pub struct Fleet {
+    context: RouteContext,
+    config: FleetConfig,
+    /// Names in work are absent for the moment; discovery never works on one name twice at a time.
+    names: Mutex<HashMap<AgentName, Member>>,
+}
+
+/// One name.
+#[derive(Debug)]
+struct Member {
+    main: Served,
+    health: Option<Served>,
+}
+
+/// One socket of an agent, and the port of ours that leads to it.
+#[derive(Debug)]
+struct Served {
+    service: Service,
+    listener: Listener,
+    /// By the endpoint of the replica's *service* socket, also for its health socket: that is what names a replica.
+    replicas: HashMap<SocketAddr, (SocketAddr, Connector)>,
+}
+
+/// An agent as `agents` lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberStatus {
+    /// The name it registered under.
+    pub name: String,
+    /// Our port in front of it.
+    pub port: u16,
+    /// Our port in front of its health socket.
+    pub health_port: Option<u16>,
+    /// Where its replicas listen.
+    pub endpoints: Vec<SocketAddr>,
+    /// How many of them are connected now.
+    pub connected: usize,
+    /// Requests that wait for one of them.
+    pub waiting: usize,
+}
+
+impl Fleet {
+    /// A fleet without members.
+    #[must_use]
+    pub fn new(context: &RouteContext, config: FleetConfig) -> Arc<Self> {
+        Arc::new(Self {
+            context: context.clone(),
+            config,
+            names: Mutex::default(),
+        })
+    }
+
+    /// What discovery calls.
+    #[must_use]
+    pub fn attacher(self: &Arc<Self>) -> Attacher {
+        let (attach, detach) = (Arc::clone(self), Arc::clone(self));
+        Attacher::new(
+            move |attachment| {
+                let fleet = Arc::clone(&attach);
+                async move { fleet.attach(attachment).await }
+            },
+            move |name, endpoint| {
+                let fleet = Arc::clone(&detach);
+                async move { fleet.detach(&name, endpoint) }
+            },
+        )
+    }
+
+    /// Every attached agent, by name.
+    #[must_use]
+    pub fn members(&self) -> Vec<MemberStatus> {
+        let names = self.names.lock();
+        let mut members: Vec<_> = names.iter().map(|(name, member)| member.status(name)).collect();
+        members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        members
+    }
+
+    async fn attach(&self, attachment: Attachment) -> Result<Attached, AttachError> {
+        let Attachment { name, endpoint, health, preferred } = attachment;
+        let known = self.names.lock().remove(&name);
+        let mut member = match known {
+            Some(member) => member,
+            None => Member {
+                main: self.serve(name.as_str(), preferred.map(|ports| ports.service_port)).await?,
+                health: None,
+            },
+        };
+        member.main.connect(endpoint, endpoint);
+        let result = self.attach_health(&mut member, &name, endpoint, health, preferred).await;
+        let ports = member.ports();
+        self.names.lock().insert(name, member);
+        result.map(|()| ports)
+    }
+
+    async fn attach_health(
+        &self,
+        member: &mut Member,
+        name: &AgentName,
+        replica: SocketAddr,
+        health: Option<SocketAddr>,
+        preferred: Option<Attached>,
+    ) -> Result<(), AttachError> {
+        let Some(health) = health else { return Ok(()) };
+        if member.health.is_none() {
+            let port = preferred.and_then(|ports| ports.health_port);
+            member.health = Some(self.serve(&format!("{name}.health"), port).await?);
+        }
+        if let Some(served) = &mut member.health {
+            served.connect(replica, health);
+        }
+        Ok(())
+    }
+
+    fn detach(&self, name: &AgentName, endpoint: SocketAddr) {
+        let mut names = self.names.lock();
+        let Some(member) = names.get_mut(name) else { return };
+        let main = member.main.replicas.remove(&endpoint);
+        let health = member.health.as_mut().and_then(|served| served.replicas.remove(&endpoint));
+        drop(names);
+        // Closing a connection calls back into its route, so it happens without the lock.
+        drop((main, health));
+    }
+
+    async fn serve(&self, name: &str, preferred: Option<u16>) -> Result<Served, AttachError> {
+        let refused = |reason: String| AttachError { reason };
+        let service =
+            Service::new(&self.context, name, self.config.service.clone()).map_err(|error| refused(error.to_string()))?;
+        let listener = self.bind(&service, preferred).await.map_err(|error| refused(error.to_string()))?;
+        tracing::info!(service = name, port = listener.local_addr().port(), "agent served");
+        Ok(Served { service, listener, replicas: HashMap::new() })
+    }
+
+    /// Binds the preferred port, or else the first free one of the range, beginning anywhere in it.
+    async fn bind(&self, service: &Service, preferred: Option<u16>) -> Result<Listener, BindError> {
+        let ports = &self.config.ports;
+        let count = ports.end() - ports.start() + 1;
+        let offset = fastrand::u16(..count);
+        let from_range = (0..count).map(|step| ports.start() + (offset + step) % count);
+        let mut last = None;
+        for port in preferred.into_iter().chain(from_range) {
+            let endpoint = Endpoint::new(self.config.host, port);
+            match service.bind_callers(&endpoint).await {
+                Err(error @ BindError::InUse { .. }) => last = Some(error),
+                bound => return bound,
+            }
+        }
+        Err(last.expect("the range holds a port"))
+    }
+}
+
+impl Served {
+    fn connect(&mut self, replica: SocketAddr, socket: SocketAddr) {
+        if self.replicas.get(&replica).is_some_and(|(known, _)| *known == socket) {
+            return;
+        }
+        let connector = self.service.connect_agent(&Endpoint::from(socket));
+        self.replicas.insert(replica, (socket, connector));
+    }
+}
+
+impl Member {
+    fn ports(&self) -> Attached {
+        Attached {
+            service_port: self.main.listener.local_addr().port(),
+            health_port: self.health.as_ref().map(|served| served.listener.local_addr().port()),
+        }
+    }
+
+    fn status(&self, name: &AgentName) -> MemberStatus {
+        let ports = self.ports();
+        MemberStatus {
+            name: name.to_string(),
+            port: ports.service_port,
+            health_port: ports.health_port,
+            endpoints: self.main.replicas.keys().copied().collect(),
+            connected: self.main.service.agents_connected(),
+            waiting: self.main.service.requests_waiting(),
+        }
+    }
+}

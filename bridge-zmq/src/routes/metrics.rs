@@ -1,0 +1,47 @@
+//! What routes count. Handles work unregistered; [`RouteMetrics::register`] makes them visible.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+
+/// The counters of all routes; clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct RouteMetrics {
+    /// Requests that were taken from callers.
+    pub(crate) requests: Counter,
+    /// Replies that reached the connection their request came from.
+    pub(crate) replies: Counter,
+    /// Requests that found no agent anywhere.
+    pub(crate) requests_without_responder: Counter,
+    /// Requests that found a full queue.
+    pub(crate) requests_refused: Counter,
+    /// Requests without the empty frame that a REP needs.
+    pub(crate) requests_malformed: Counter,
+    /// Waiting requests dropped because their caller had gone.
+    pub(crate) requests_abandoned: Counter,
+    /// Requests whose agent disconnected before it answered.
+    pub(crate) requests_unanswered: Counter,
+    /// Replies that no outstanding request of their connection matches.
+    pub(crate) replies_unmatched: Counter,
+    /// Replies whose caller had gone.
+    pub(crate) replies_late: Counter,
+    /// Subscriptions beyond a subscriber's bound.
+    pub(crate) subscriptions_refused: Counter,
+}
+
+impl RouteMetrics {
+    /// Makes the counters visible under `myelin_zmq_…`.
+    pub fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("myelin_zmq");
+        let mut counter = |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        counter("requests", "Requests taken from callers", &self.requests);
+        counter("replies", "Replies that reached the connection their request came from", &self.replies);
+        counter("requests_without_responder", "Requests that found no agent", &self.requests_without_responder);
+        counter("requests_refused", "Requests that found a full queue", &self.requests_refused);
+        counter("requests_malformed", "Requests without the empty frame that a REP needs", &self.requests_malformed);
+        counter("requests_abandoned", "Waiting requests dropped because their caller had gone", &self.requests_abandoned);
+        counter("requests_unanswered", "Requests whose agent disconnected before it answered", &self.requests_unanswered);
+        counter("replies_unmatched", "Replies that match no outstanding request of their connection", &self.replies_unmatched);
+        counter("replies_late", "Replies whose caller had gone", &self.replies_late);
+        counter("subscriptions_refused", "Subscriptions beyond a subscriber's bound", &self.subscriptions_refused);
+    }
+}

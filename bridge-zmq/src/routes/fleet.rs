@@ -14,7 +14,8 @@ use parking_lot::Mutex;
 
 use super::RouteContext;
 use super::service::{Service, ServiceConfig};
-use crate::discovery::{AgentName, AttachError, Attached, Attacher, Attachment};
+use crate::discovery::agent::AgentName;
+use crate::discovery::attach::{AttachError, Attached, Attacher, Attachment};
 use crate::front::{BindError, Connector, Endpoint, Listener};
 
 /// Where and how attached agents are served.
@@ -33,7 +34,7 @@ pub struct FleetConfig {
 pub struct Fleet {
     context: RouteContext,
     config: FleetConfig,
-    /// Names in work are absent for the moment; discovery never works on one name twice at a time.
+    /// Discovery never works on one name twice at a time.
     names: Mutex<HashMap<AgentName, Member>>,
 }
 
@@ -107,40 +108,36 @@ impl Fleet {
         members
     }
 
+    /// Binds what is missing, then notes everything at once: a call that is cancelled halfway leaves things as they were.
     async fn attach(&self, attachment: Attachment) -> Result<Attached, AttachError> {
         let Attachment { name, endpoint, health, preferred } = attachment;
-        let known = self.names.lock().remove(&name);
-        let mut member = match known {
-            Some(member) => member,
-            None => Member {
-                main: self.serve(name.as_str(), preferred.map(|ports| ports.service_port)).await?,
-                health: None,
-            },
+        let (has_main, has_health) = match self.names.lock().get(&name) {
+            Some(member) => (true, member.health.is_some()),
+            None => (false, false),
         };
+        let main = match has_main {
+            true => None,
+            false => Some(self.serve(name.as_str(), preferred.map(|ports| ports.service_port)).await?),
+        };
+        let new_health = match health {
+            Some(_) if !has_health => {
+                Some(self.serve(&format!("{name}.health"), preferred.and_then(|ports| ports.health_port)).await?)
+            }
+            _ => None,
+        };
+        let mut names = self.names.lock();
+        let member = match main {
+            Some(main) => names.entry(name).insert(Member { main, health: None }).into_mut(),
+            None => names.get_mut(&name).ok_or_else(|| AttachError { reason: "agent is being detached, try again".to_owned() })?,
+        };
+        if new_health.is_some() {
+            member.health = new_health;
+        }
         member.main.connect(endpoint, endpoint);
-        let result = self.attach_health(&mut member, &name, endpoint, health, preferred).await;
-        let ports = member.ports();
-        self.names.lock().insert(name, member);
-        result.map(|()| ports)
-    }
-
-    async fn attach_health(
-        &self,
-        member: &mut Member,
-        name: &AgentName,
-        replica: SocketAddr,
-        health: Option<SocketAddr>,
-        preferred: Option<Attached>,
-    ) -> Result<(), AttachError> {
-        let Some(health) = health else { return Ok(()) };
-        if member.health.is_none() {
-            let port = preferred.and_then(|ports| ports.health_port);
-            member.health = Some(self.serve(&format!("{name}.health"), port).await?);
+        if let (Some(served), Some(health)) = (&mut member.health, health) {
+            served.connect(endpoint, health);
         }
-        if let Some(served) = &mut member.health {
-            served.connect(replica, health);
-        }
-        Ok(())
+        Ok(member.ports())
     }
 
     fn detach(&self, name: &AgentName, endpoint: SocketAddr) {

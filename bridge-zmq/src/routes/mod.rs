@@ -6,6 +6,7 @@
 //! | [`topic`] | SUB for PUB, XPUB | XPUB for SUB, XSUB | `zmq.topic.<name>` |
 //! | [`pipeline`] | PULL for PUSH | PUSH for PULL | `zmq.pipeline.<name>` |
 
+pub mod fleet;
 mod metrics;
 pub mod pipeline;
 pub mod service;

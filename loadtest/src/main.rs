@@ -1,2 +1,150 @@
-//! Placeholder.
-fn main() {}
+//! Benchmarks of Myelin against `zmq_proxy`, with every peer and every proxy in a process of its own, so that pinning
+//! and CPU accounting are per process.
+//!
+//! `myelin-loadtest bench p1` orchestrates; `peer …`, `proxy-…` and `hold` are what it starts.
+//!
+//! The path of a run: [`bench`] scenario, [`child`] process, [`leash`] orders, [`peer`] role, [`bench`] report.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+
+mod bench;
+mod child;
+mod failure;
+mod latency;
+mod leash;
+mod machine;
+mod pace;
+mod payload;
+mod peer;
+mod sidecar;
+mod zmtp;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use bench::BenchArgs;
+use failure::Outcome;
+use leash::Leash;
+use peer::publisher::PubArgs;
+use peer::req::ReqArgs;
+use peer::subscriber::SubArgs;
+use peer::{HighWater, Wire};
+
+/// Benchmarks of Myelin, each peer a process of its own.
+#[derive(Debug, Parser)]
+#[command(name = "myelin-loadtest", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a scenario and print ratios, goals and marks.
+    Bench(BenchArgs),
+    /// Be one peer of a scenario; orders come on stdin, whose end is the end of the process.
+    #[command(subcommand)]
+    Peer(Peer),
+    /// Run `zmq_proxy` between ROUTER and DEALER.
+    ProxyRpc {
+        /// The REP agent behind it.
+        #[arg(long)]
+        connect: String,
+    },
+    /// Run `zmq_proxy` between XSUB and XPUB.
+    ProxyTopic(HighWater),
+    /// Run another program and kill it when stdin ends.
+    Hold {
+        /// The program and its arguments.
+        #[arg(last = true, required = true)]
+        program: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Peer {
+    /// Echo every request.
+    Rep(WireArg),
+    /// Ask and measure round trips.
+    Req(WithWire<ReqArgs>),
+    /// Publish numbered messages.
+    Pub(WithWire<PubArgs>),
+    /// Receive and count them.
+    Sub(WithWire<SubArgs>),
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+struct WireArg {
+    /// Which implementation.
+    #[arg(long, default_value = "raw")]
+    wire: Wire,
+}
+
+#[derive(Debug, Args)]
+struct WithWire<A: Args> {
+    #[command(flatten)]
+    wire: WireArg,
+    #[command(flatten)]
+    args: A,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("myelin-loadtest: {}", failure.chain());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome<ExitCode> {
+    match command {
+        Command::Bench(args) => {
+            let (text, met) = bench::run(&args)?;
+            println!("{text}");
+            // A missed goal is a result, not a failure of the harness: 1, while 2 says that nothing was measured.
+            return Ok(if met { ExitCode::SUCCESS } else { ExitCode::from(1) });
+        }
+        Command::Peer(role) => be(role)?,
+        Command::ProxyRpc { connect } => proxy_rpc(&connect)?,
+        Command::ProxyTopic(high_water) => proxy_topic(high_water)?,
+        Command::Hold { program } => {
+            let (program, arguments) = program.split_first().expect("clap requires one");
+            leash::hold(program, arguments)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn be(role: Peer) -> Outcome<()> {
+    let leash = Leash::watch();
+    match role {
+        Peer::Rep(wire) => peer::rep::run(wire.wire),
+        Peer::Req(with) => peer::req::run(with.wire.wire, &with.args, &leash),
+        Peer::Pub(with) => peer::publisher::run(with.wire.wire, &with.args, &leash),
+        Peer::Sub(with) => peer::subscriber::run(with.wire.wire, &with.args),
+    }
+}
+
+#[cfg(feature = "libzmq")]
+fn proxy_rpc(endpoint: &str) -> Outcome<()> {
+    let _leash = Leash::watch();
+    peer::libzmq::proxy_rpc(endpoint)
+}
+
+#[cfg(feature = "libzmq")]
+fn proxy_topic(high_water: HighWater) -> Outcome<()> {
+    let _leash = Leash::watch();
+    peer::libzmq::proxy_topic(high_water)
+}
+
+#[cfg(not(feature = "libzmq"))]
+fn proxy_rpc(_endpoint: &str) -> Outcome<()> {
+    peer::without_libzmq()
+}
+
+#[cfg(not(feature = "libzmq"))]
+fn proxy_topic(_high_water: HighWater) -> Outcome<()> {
+    peer::without_libzmq()
+}

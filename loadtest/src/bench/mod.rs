@@ -1,0 +1,148 @@
+//! Scenarios: they start the processes, run the cells interleaved round by round, and judge the ratios.
+
+mod fan_out;
+#[cfg(feature = "embedded")]
+mod in_process;
+mod loss;
+mod report;
+mod round_trip;
+mod topic;
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::failure::{Doing, Failure, Outcome};
+use crate::peer::Wire;
+use crate::sidecar::default_binary;
+
+/// What to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Round trips REQ to REP, pinned to one core.
+    P1,
+    /// One publisher to one and to four subscribers, unpinned, as fast as they take it.
+    P2,
+    /// A paced publisher: what is lost, and where.
+    P3,
+    /// Publish to subscribe inside one process (needs the feature `embedded`).
+    P8,
+}
+
+/// Settings that every scenario shares.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchArgs {
+    /// Which scenario.
+    pub(crate) scenario: Scenario,
+    /// Interleaved rounds; goals are judged by medians of at least five.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: u32,
+    /// A tenth of the load: shows that it runs, judges nothing.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// The core that P1 pins everything to; the last one by default.
+    #[arg(long)]
+    pub(crate) core: Option<usize>,
+    /// The sidecar to measure; the one beside this binary by default.
+    #[arg(long)]
+    pub(crate) sidecar: Option<PathBuf>,
+    /// Leave the sidecar out, and with it every goal.
+    #[arg(long)]
+    pub(crate) without_sidecar: bool,
+    /// Seconds per cell; 2 in P2, 60 in P3, 5 in P8.
+    #[arg(long)]
+    pub(crate) seconds: Option<f64>,
+    /// Peers on both ends; by default libzmq, P1 both kinds, P3 a raw publisher (it cannot drop).
+    #[arg(long)]
+    pub(crate) peers: Option<Wire>,
+    /// High-water mark of every queue, in messages.
+    #[arg(long = "hwm", default_value_t = 65_536)]
+    pub(crate) high_water: i32,
+    /// Print the report as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl BenchArgs {
+    fn binary(&self) -> PathBuf {
+        self.sidecar.clone().unwrap_or_else(default_binary)
+    }
+
+    fn seconds(&self, usual: f64) -> f64 {
+        self.seconds.unwrap_or(if self.quick { usual / 10.0 } else { usual })
+    }
+
+    fn last_core(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self.core.unwrap_or(cores - 1)
+    }
+}
+
+/// Runs one scenario and returns what to print, and whether every judged goal was met.
+///
+/// # Errors
+/// A process could not be started or did not answer in time.
+pub(crate) fn run(args: &BenchArgs) -> Outcome<(String, bool)> {
+    check(args)?;
+    let mut report = match args.scenario {
+        Scenario::P1 => round_trip::run(args)?,
+        Scenario::P2 => fan_out::run(args)?,
+        Scenario::P3 => loss::run(args)?,
+        #[cfg(feature = "embedded")]
+        Scenario::P8 => in_process::run(args)?,
+        #[cfg(not(feature = "embedded"))]
+        Scenario::P8 => return Err(Failure::new("P8 needs this binary with `--features embedded`")),
+    };
+    if args.quick || (args.rounds < 5 && args.scenario != Scenario::P3) {
+        report.note("too short a run to judge by");
+    }
+    let met = report.verdicts.iter().all(|verdict| verdict.pass != Some(false));
+    if args.json {
+        let text = serde_json::to_string_pretty(&report).doing(|| "writing the report".to_owned())?;
+        return Ok((text, met));
+    }
+    Ok((report.table(), met))
+}
+
+fn check(args: &BenchArgs) -> Outcome<()> {
+    if !(1..=100).contains(&args.rounds) {
+        return Err(Failure::new(format!("--rounds {} is outside 1..=100", args.rounds)));
+    }
+    if args.seconds.is_some_and(|seconds| !(0.05..=600.0).contains(&seconds)) {
+        return Err(Failure::new("--seconds is outside 0.05..=600"));
+    }
+    if !(1_024..=10_000_000).contains(&args.high_water) {
+        return Err(Failure::new(format!("--hwm {} is outside 1024..=10000000", args.high_water)));
+    }
+    Ok(())
+}
+
+/// Runs every cell once per round; each round starts with another cell, so that none always follows the same one.
+fn interleave<C>(rounds: u32, cells: &[C], mut cell: impl FnMut(&C) -> Outcome<()>) -> Outcome<()> {
+    for round in 0..rounds as usize {
+        for at in 0..cells.len() {
+            cell(&cells[(round + at) % cells.len()])?;
+        }
+    }
+    Ok(())
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_round_runs_every_cell_and_starts_with_another() {
+        let mut seen = String::new();
+        interleave(3, &['a', 'b', 'c'], |cell| {
+            seen.push(*cell);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, "abcbcacab");
+    }
+}

@@ -1,0 +1,272 @@
+//! The sidecar under test: the real binary, with a state directory and ports of its own.
+
+use crate::binary::myelin_binary;
+use crate::ports::port_block;
+use crate::process::Process;
+use crate::wait::{PATIENCE, eventually};
+use crate::{free_ports, http};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A running `myelin serve`. Its ports and its state directory stay the same across [`Sidecar::restart`].
+#[derive(Debug)]
+pub struct Sidecar {
+    process: Process,
+    home: TempDir,
+    ports: Ports,
+    env: Vec<(String, String)>,
+}
+
+/// What to change in a sidecar before it starts.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct SidecarBuilder {
+    routes: String,
+    sections: Vec<(String, String)>,
+    env: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ports {
+    nats: u16,
+    http: u16,
+    discovery: u16,
+    publishers: u16,
+    subscribers: u16,
+}
+
+impl Sidecar {
+    /// A sidecar with the built-in defaults, except for its places.
+    ///
+    /// # Panics
+    /// When it is not ready in time; the text shows what it printed.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// A sidecar with more configuration.
+    pub fn builder() -> SidecarBuilder {
+        SidecarBuilder::default()
+    }
+
+    /// Where NATS clients connect, `nats://…`.
+    #[must_use]
+    pub fn nats_url(&self) -> String {
+        format!("nats://{}", loopback(self.ports.nats))
+    }
+
+    /// `/livez`, `/readyz`, `/metrics`.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        loopback(self.ports.http)
+    }
+
+    /// Where agents register and ask.
+    #[must_use]
+    pub fn discovery(&self) -> SocketAddr {
+        loopback(self.ports.discovery)
+    }
+
+    /// [`Sidecar::discovery`] as an endpoint of ZeroMQ.
+    #[must_use]
+    pub fn discovery_endpoint(&self) -> String {
+        format!("tcp://{}", self.discovery())
+    }
+
+    /// Where PUB agents connect.
+    #[must_use]
+    pub fn publishers(&self) -> SocketAddr {
+        loopback(self.ports.publishers)
+    }
+
+    /// [`Sidecar::publishers`] as an endpoint of ZeroMQ.
+    #[must_use]
+    pub fn publishers_endpoint(&self) -> String {
+        format!("tcp://{}", self.publishers())
+    }
+
+    /// Where SUB agents connect.
+    #[must_use]
+    pub fn subscribers(&self) -> SocketAddr {
+        loopback(self.ports.subscribers)
+    }
+
+    /// [`Sidecar::subscribers`] as an endpoint of ZeroMQ.
+    #[must_use]
+    pub fn subscribers_endpoint(&self) -> String {
+        format!("tcp://{}", self.subscribers())
+    }
+
+    /// The directory that survives restarts.
+    #[must_use]
+    pub fn state_dir(&self) -> std::path::PathBuf {
+        self.home.path().join("state")
+    }
+
+    /// The process, for its output.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// The value of a metric, summed over its labels; `None` when there is none of this name.
+    ///
+    /// # Panics
+    /// When `/metrics` does not answer.
+    #[must_use]
+    #[track_caller]
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let Some(answer) = http::get(self.http(), "/metrics", PATIENCE) else { panic!("/metrics does not answer") };
+        let values = answer.body.lines().filter_map(|line| {
+            let (key, value) = line.rsplit_once(' ')?;
+            let key = key.split_once('{').map_or(key, |(key, _)| key);
+            (key == name).then(|| value.parse::<f64>().ok())?
+        });
+        values.fold(None, |sum, value| Some(sum.unwrap_or(0.0) + value))
+    }
+
+    /// Whether it still runs and says that it is ready.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        http::get(self.http(), "/readyz", PATIENCE).is_some_and(|answer| answer.status == 200)
+    }
+
+    /// Runs another command of the binary, pointed at this sidecar by its configuration file.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = myelin(self.home.path(), &self.env);
+        command.args(arguments);
+        command
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Starts it again on the same ports and the same state, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it is not ready in time.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.process.kill9();
+        self.process = serve(self.home.path(), &self.env);
+        self.wait_ready();
+    }
+
+    /// Asks it to end and returns its exit code.
+    ///
+    /// # Panics
+    /// When it still runs after [`PATIENCE`], or a signal ended it.
+    #[track_caller]
+    pub fn terminate(&mut self) -> i32 {
+        let status = self.process.terminate(PATIENCE);
+        let Some(code) = status.code() else { panic!("ended by a signal: {status}") };
+        code
+    }
+
+    #[track_caller]
+    fn wait_ready(&mut self) {
+        let address = self.http();
+        let process = &mut self.process;
+        eventually("the sidecar is ready", PATIENCE, || {
+            if let Some(status) = process.ended() {
+                // Its last words may still be on their way to the ring.
+                process.try_wait_line(PATIENCE, |_| None::<()>);
+                panic!("the sidecar ended with {status}:\n{}", process.tail());
+            }
+            http::get(address, "/readyz", Duration::from_secs(1)).filter(|answer| answer.status == 200)
+        });
+    }
+}
+
+impl SidecarBuilder {
+    /// Adds whole `[[route]]` tables.
+    pub fn routes(mut self, toml: &str) -> Self {
+        self.routes.push_str(toml);
+        self.routes.push('\n');
+        self
+    }
+
+    /// Adds lines to a section, such as `limits`.
+    pub fn section(mut self, name: &str, lines: &str) -> Self {
+        self.sections.push((name.to_owned(), lines.to_owned()));
+        self
+    }
+
+    /// Sets an environment variable of the sidecar.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until `/readyz` says so.
+    ///
+    /// # Panics
+    /// When it ends or is not ready in time; the text shows what it printed.
+    #[must_use]
+    #[track_caller]
+    pub fn start(self) -> Sidecar {
+        let home = TempDir::new().expect("a temporary directory can be created");
+        let [nats, http, discovery, publishers, subscribers] = free_ports();
+        let ports = Ports { nats, http, discovery, publishers, subscribers };
+        let file = home.path().join(CONFIG_FILE);
+        std::fs::write(&file, self.config(ports)).expect("the temporary directory can be written");
+        let process = serve(home.path(), &self.env);
+        let mut sidecar = Sidecar { process, home, ports, env: self.env };
+        sidecar.wait_ready();
+        sidecar
+    }
+
+    fn config(&self, ports: Ports) -> String {
+        let range = port_block();
+        let (first, last) = (range.start(), range.end());
+        let Ports { nats, http, discovery, publishers, subscribers } = ports;
+        let mut sections = BTreeMap::from([
+            ("serve", format!("listen = \"127.0.0.1:{nats}\"\nhttp = \"127.0.0.1:{http}\"\nstate_dir = \"state\"\n")),
+            ("discovery", format!("listen = \"tcp://127.0.0.1:{discovery}\"\nport_range = \"{first}-{last}\"\n")),
+            ("hub", format!("publishers = \"tcp://127.0.0.1:{publishers}\"\nsubscribers = \"tcp://127.0.0.1:{subscribers}\"\n")),
+        ]);
+        for (name, lines) in &self.sections {
+            sections.entry(name).or_default().extend([lines, "\n"]);
+        }
+        let mut toml = String::new();
+        for (name, lines) in sections {
+            toml.extend(["[", name, "]\n", &lines]);
+        }
+        toml + &self.routes
+    }
+}
+
+/// Read from the working directory by every command, and also named, so that a failure shows it.
+const CONFIG_FILE: &str = "myelin.toml";
+
+#[track_caller]
+fn serve(home: &Path, env: &[(String, String)]) -> Process {
+    Process::spawn("myelin", myelin(home, env).args(["serve", "--config", CONFIG_FILE]))
+}
+
+/// The binary, in its home, with nothing of the surrounding environment that steers it.
+#[track_caller]
+fn myelin(home: &Path, env: &[(String, String)]) -> Command {
+    let mut command = Command::new(myelin_binary());
+    command.current_dir(home);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("MYELIN_") {
+            command.env_remove(name);
+        }
+    }
+    command.envs(env.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}

@@ -1,0 +1,376 @@
+//! Decides what a request gets: the shell around the registry.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use hashbrown::DefaultHashBuilder;
+use parking_lot::Mutex;
+use thiserror::Error;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use super::address::AddressError;
+use super::agent::{Agent, AgentName, Registration};
+use super::answer;
+use super::attach::{AttachError, Attached, Attacher, Attachment};
+use super::config::DiscoveryConfig;
+use super::dialect::{Dialect, Request};
+use super::handler::DiscoveryHandler;
+use super::json::Text;
+use super::metrics::{DiscoveryMetrics, Outcome, Verb};
+use super::reach::Reach;
+use super::registry::{Change, Registered, Registry, RegistryError, Seen};
+use super::saver::Saver;
+use super::store::{Store, StoreError};
+
+/// Names are spread over this many locks, so that registrations of different agents wait for each other rarely.
+const NAME_LOCKS: usize = 64;
+/// How many agents are attached at a time when a registry is restored.
+const RESTORE_PARALLEL: usize = 32;
+
+/// The registry, answering. Cloning is cheap and gives the same one.
+#[derive(Clone, Debug)]
+pub struct Discovery {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: DiscoveryConfig,
+    registry: Arc<Mutex<Registry>>,
+    attacher: Attacher,
+    reach: Arc<Reach>,
+    saver: Saver,
+    /// Held while one name is changed, from looking at its old endpoints to recording its new ports. Always taken before
+    /// `registry`, which is never held across an await.
+    names: Vec<tokio::sync::Mutex<()>>,
+    hasher: DefaultHashBuilder,
+    metrics: DiscoveryMetrics,
+    started: Instant,
+    tracker: TaskTracker,
+    token: CancellationToken,
+}
+
+/// Who asks: the two ends of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Where it comes from.
+    pub peer: IpAddr,
+    /// Where it reached us.
+    pub local: SocketAddr,
+}
+
+/// Why discovery cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The state directory or the registry file in it cannot be used.
+    #[error("registry file unusable")]
+    Store(#[from] StoreError),
+    /// The task that reads it was stopped.
+    #[error("reading the registry file was interrupted")]
+    Interrupted,
+}
+
+/// Why a registration was not taken.
+#[derive(Debug, Error)]
+enum RegisterError {
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error("agent cannot be attached: {0}")]
+    Attach(AttachError),
+}
+
+/// Why a lookup gets no address.
+enum LookupError {
+    Unknown,
+    Unreachable,
+    Attach(AttachError),
+}
+
+impl Discovery {
+    /// Reads the registry back, attaches everyone in it, and is ready to answer. Needs a multi-threaded or blocking-capable
+    /// tokio runtime; its tasks run on `tracker` and end with `token`, after the last changes are on disk.
+    ///
+    /// # Errors
+    /// When the registry file cannot be used. A damaged one can: that is logged, and costs the damaged entries only.
+    ///
+    /// # Cancel safety
+    /// Dropping it in the middle leaves agents attached; drop the routes too.
+    pub async fn start(
+        config: DiscoveryConfig,
+        attacher: Attacher,
+        metrics: DiscoveryMetrics,
+        tracker: &TaskTracker,
+        token: CancellationToken,
+    ) -> Result<Self, StartError> {
+        let state_dir = config.state_dir.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let store = Store::open(&state_dir)?;
+            let loaded = store.load()?;
+            Ok::<_, StoreError>((store, loaded))
+        });
+        let (store, loaded) = reading.await.map_err(|_| StartError::Interrupted)??;
+        let mut registry = Registry::new(config.limits);
+        for port in &config.reserved_ports {
+            registry.reserve(*port);
+        }
+        for agent in loaded.agents {
+            let name = agent.name.clone();
+            if !registry.restore(agent) {
+                warn!(agent = %name, "registration on disk does not fit the limits, dropped");
+            }
+        }
+        let registry = Arc::new(Mutex::new(registry));
+        let snapshot = {
+            let registry = Arc::clone(&registry);
+            move || registry.lock().agents().cloned().collect()
+        };
+        let discovery = Self {
+            inner: Arc::new(Inner {
+                saver: Saver::start(store, snapshot, tracker, token.clone()),
+                reach: Arc::new(Reach::new(config.connect_timeout, config.connect_trusted)),
+                names: (0..NAME_LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
+                hasher: DefaultHashBuilder::default(),
+                started: Instant::now(),
+                tracker: tracker.clone(),
+                token,
+                config,
+                registry,
+                attacher,
+                metrics,
+            }),
+        };
+        if let Some(damage) = loaded.damage {
+            warn!(?damage, "registry file was damaged, using what could be read");
+            discovery.inner.saver.changed();
+        }
+        discovery.restore().await;
+        Ok(discovery)
+    }
+
+    /// Answers one request.
+    ///
+    /// # Cancel safety
+    /// Dropping it may leave a registration half done: in the registry, but not attached before the next lookup.
+    pub async fn answer(&self, dialect: Dialect, request: Request, caller: Caller) -> String {
+        match request {
+            Request::Register(registration) => self.answer_registration(dialect, &registration, caller).await,
+            Request::Lookup { name } => self.answer_lookup(dialect, &name, caller).await,
+            Request::List => self.answer_list(),
+            Request::Health => self.answer_health(),
+        }
+    }
+
+    /// Answers a request that needs no waiting; none when it needs some.
+    pub(super) fn answer_at_once(&self, request: &Request) -> Option<String> {
+        match request {
+            Request::Register(_) | Request::Lookup { .. } => None,
+            Request::List => Some(self.answer_list()),
+            Request::Health => Some(self.answer_health()),
+        }
+    }
+
+    /// Everyone who is registered, ordered by name.
+    pub fn agents(&self) -> Vec<Arc<Agent>> {
+        self.inner.registry.lock().agents().cloned().collect()
+    }
+
+    /// How discovery is.
+    pub fn health(&self) -> answer::Health {
+        let registry = self.inner.registry.lock();
+        answer::Health {
+            now: SystemTime::now(),
+            uptime: self.inner.started.elapsed(),
+            agents: registry.len(),
+            attached: registry.agents().filter(|agent| agent.attached).count(),
+            persisted: self.inner.saver.is_healthy(),
+        }
+    }
+
+    /// What a ROUTER socket needs to answer for this registry.
+    pub fn handler(&self) -> Arc<DiscoveryHandler> {
+        Arc::new(DiscoveryHandler::new(self.clone()))
+    }
+
+    pub(super) fn config(&self) -> &DiscoveryConfig {
+        &self.inner.config
+    }
+
+    pub(super) fn metrics(&self) -> &DiscoveryMetrics {
+        &self.inner.metrics
+    }
+
+    /// Runs a request's task until it ends or discovery does. A registration cut short is not answered, so its agent tries again.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let token = self.inner.token.clone();
+        self.inner.tracker.spawn(async move {
+            let _cut_short = token.run_until_cancelled(task).await.is_none();
+        });
+    }
+
+    fn answer_list(&self) -> String {
+        self.inner.metrics.answered(Verb::List, Outcome::Done);
+        answer::names(self.agents().iter().map(|agent| agent.name.as_str()))
+    }
+
+    fn answer_health(&self) -> String {
+        self.inner.metrics.answered(Verb::Health, Outcome::Done);
+        answer::health(&self.health())
+    }
+
+    async fn answer_registration(&self, dialect: Dialect, registration: &Registration, caller: Caller) -> String {
+        let (outcome, answer) = match self.register(registration, caller).await {
+            Ok(()) => (Outcome::Done, answer::registered(dialect)),
+            Err(error) => {
+                warn!(agent = %registration.name, peer = %caller.peer, %error, "registration refused");
+                let outcome = match error {
+                    RegisterError::Address(_) | RegisterError::Registry(_) => Outcome::Refused,
+                    RegisterError::Attach(_) => Outcome::AttachFailed,
+                };
+                (outcome, answer::failed(dialect, &Text::new(&error.to_string())))
+            }
+        };
+        self.inner.metrics.answered(Verb::Register, outcome);
+        answer
+    }
+
+    async fn register(&self, registration: &Registration, caller: Caller) -> Result<(), RegisterError> {
+        let inner = &*self.inner;
+        let ip = inner.config.addresses.resolve(registration.host.as_deref(), caller.peer, is_ours)?;
+        let endpoint = SocketAddr::new(ip, registration.port);
+        let local = ip.is_loopback() || is_ours(ip);
+
+        let name = self.lock_name(&registration.name).await;
+        let contested = inner.registry.lock().contested(&registration.name, endpoint);
+        let alive = inner.reach.alive(contested).await;
+        let registered = {
+            let mut registry = inner.registry.lock();
+            registry.reserve(caller.local.port());
+            let seen = Seen { alive: &alive, local };
+            let registered = registry.register(registration, endpoint, seen, SystemTime::now())?;
+            inner.metrics.agents(registry.len());
+            registered
+        };
+        let Registered { agent, change, withdrawn } = registered;
+        match change {
+            Change::New | Change::Added | Change::Replaced => {
+                info!(agent = %agent.name, %endpoint, ?change, "agent registered");
+            }
+            Change::Updated => debug!(agent = %agent.name, %endpoint, "agent registered again"),
+        }
+        inner.reach.forget(endpoint);
+        // Even if it cannot be attached now, it is known, and the next lookup tries again.
+        let change = inner.saver.changed();
+        for (name, endpoint) in withdrawn {
+            inner.attacher.detach(name, endpoint).await;
+        }
+        let attached = self.attach(&agent).await;
+        drop(name);
+        let change = if attached.is_ok() { inner.saver.changed() } else { change };
+        let _late_or_failed = inner.saver.saved(change, inner.config.persist_patience).await;
+        attached.map(drop).map_err(RegisterError::Attach)
+    }
+
+    async fn answer_lookup(&self, dialect: Dialect, name: &Text, caller: Caller) -> String {
+        let (outcome, answer) = match self.look_up(name).await {
+            Ok((agent, ports)) => {
+                let host = self.inner.config.advertise.unwrap_or_else(|| caller.local.ip().to_canonical());
+                (Outcome::Done, answer::found(dialect, host, ports, &agent))
+            }
+            Err(LookupError::Unknown) => (Outcome::Unknown, answer::not_found(dialect, name)),
+            // These texts must not say `not found` or `not registered`: the caller is to try again.
+            Err(LookupError::Unreachable) => {
+                let text = name.prefixed("Agent ").suffixed(" is registered but does not accept connections");
+                (Outcome::Unreachable, answer::failed(dialect, &text))
+            }
+            Err(LookupError::Attach(error)) => {
+                let text = name.prefixed("Agent ").suffixed(&format!(" cannot be attached: {error}"));
+                (Outcome::AttachFailed, answer::failed(dialect, &text))
+            }
+        };
+        self.inner.metrics.answered(Verb::Lookup, outcome);
+        answer
+    }
+
+    async fn look_up(&self, name: &Text) -> Result<(Arc<Agent>, Attached), LookupError> {
+        let name = AgentName::from_text(name).map_err(|_| LookupError::Unknown)?;
+        let agent = self.get(&name).ok_or(LookupError::Unknown)?;
+        let endpoints: Vec<_> = agent.replicas.iter().map(|replica| replica.endpoint).collect();
+        if self.inner.reach.alive(endpoints).await.is_empty() {
+            return Err(LookupError::Unreachable);
+        }
+        if let (true, Some(ports)) = (agent.attached, agent.ports) {
+            return Ok((agent, ports));
+        }
+        let _name = self.lock_name(&name).await;
+        // Somebody else may have attached it while this call waited.
+        let agent = self.get(&name).ok_or(LookupError::Unknown)?;
+        let ports = match agent.ports.filter(|_| agent.attached) {
+            Some(ports) => ports,
+            None => {
+                let ports = self.attach(&agent).await.map_err(LookupError::Attach)?;
+                self.inner.saver.changed();
+                ports
+            }
+        };
+        Ok((agent, ports))
+    }
+
+    /// Attaches all replicas of an agent and records our ports for it. The name must be locked.
+    async fn attach(&self, agent: &Agent) -> Result<Attached, AttachError> {
+        let mut ports = agent.ports;
+        for replica in &agent.replicas {
+            let attachment = Attachment { name: agent.name.clone(), endpoint: replica.endpoint, health: replica.health, preferred: ports };
+            let attaching = tokio::time::timeout(self.inner.config.attach_timeout, self.inner.attacher.attach(attachment));
+            let attached = attaching.await.map_err(|_| AttachError { reason: "attaching took too long".to_owned() })??;
+            self.inner.registry.lock().attached(&agent.name, attached);
+            ports = Some(attached);
+        }
+        ports.ok_or_else(|| AttachError { reason: "no replica is known".to_owned() })
+    }
+
+    /// Attaches everyone after a restart, so that clients with cached ports never notice it.
+    async fn restore(&self) {
+        let agents = self.agents();
+        self.inner.metrics.agents(agents.len());
+        let mut attaching = JoinSet::new();
+        for agent in agents {
+            if attaching.len() >= RESTORE_PARALLEL {
+                attaching.join_next().await;
+            }
+            let discovery = self.clone();
+            attaching.spawn(async move {
+                let _name = discovery.lock_name(&agent.name).await;
+                match discovery.attach(&agent).await {
+                    Ok(ports) if agent.ports == Some(ports) => {}
+                    Ok(ports) => {
+                        info!(agent = %agent.name, before = ?agent.ports, now = ?ports, "agent got another port");
+                        discovery.inner.saver.changed();
+                    }
+                    Err(error) => warn!(agent = %agent.name, %error, "agent not attached, its next lookup tries again"),
+                }
+            });
+        }
+        while attaching.join_next().await.is_some() {}
+    }
+
+    fn get(&self, name: &AgentName) -> Option<Arc<Agent>> {
+        self.inner.registry.lock().get(name.as_str()).cloned()
+    }
+
+    async fn lock_name(&self, name: &AgentName) -> tokio::sync::MutexGuard<'_, ()> {
+        let hash = std::hash::BuildHasher::hash_one(&self.inner.hasher, name.as_str());
+        self.inner.names[hash as usize % NAME_LOCKS].lock().await
+    }
+}
+
+/// Whether an address belongs to this machine: only then can something be bound to it. No packet is sent.
+fn is_ours(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+}

@@ -18,7 +18,7 @@ impl MessageLimit {
     ///
     /// # Errors
     /// When `bytes` is zero or above the ceiling.
-    pub fn new(bytes: usize) -> Result<Self, LimitError> {
+    pub const fn new(bytes: usize) -> Result<Self, LimitError> {
         match NonZeroUsize::new(bytes) {
             Some(bytes) if bytes.get() <= Self::CEILING => Ok(Self(bytes)),
             _ => Err(LimitError::MessageBytes { bytes }),
@@ -47,7 +47,7 @@ impl FramesLimit {
     ///
     /// # Errors
     /// When `frames` is zero or above 1,024.
-    pub fn new(frames: u32) -> Result<Self, LimitError> {
+    pub const fn new(frames: u32) -> Result<Self, LimitError> {
         match NonZeroU32::new(frames) {
             Some(frames) if frames.get() <= limits::FRAMES_MAX => Ok(Self(frames)),
             _ => Err(LimitError::Frames { frames }),

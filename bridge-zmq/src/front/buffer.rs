@@ -31,6 +31,9 @@ impl ReadBuffer {
     /// Makes room for one read; the frame at the front lacks `missing` bytes.
     pub(super) fn prepare(&mut self, missing: usize) {
         let held = self.bytes.len();
+        if held == 0 && self.bytes.capacity() > 2 * self.read_bytes {
+            self.bytes = BytesMut::new();
+        }
         let wanted = if held < self.read_bytes { self.read_bytes } else { missing.clamp(READ_BYTES_MIN, held) };
         if self.bytes.capacity() - held < wanted.div_ceil(2) {
             self.bytes.reserve(wanted);
@@ -48,9 +51,6 @@ impl ReadBuffer {
             if self.small_reads >= SMALL_READS_MAX && self.read_bytes > READ_BYTES_MIN {
                 self.read_bytes /= 2;
                 self.small_reads = 0;
-                if self.bytes.is_empty() {
-                    self.bytes = BytesMut::new();
-                }
             }
         } else {
             self.small_reads = 0;

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use myelin_bridge_zmq::front::{DisconnectReason, Endpoint, Front, FrontConfig, Listener, Peer, PeerHandler, SocketType, SubscriptionChange};
+use myelin_bridge_zmq::front::{
+    DisconnectReason, Endpoint, Front, FrontConfig, Listener, Peer, PeerHandler, SocketType, SubscriptionChange,
+};
 use myelin_bridge_zmq::metrics::{DisconnectKind, Metrics};
 use myelin_bus::Pressure;
 use myelin_bus::wire::{Body, Frames};
@@ -29,7 +31,7 @@ pub enum Seen {
 }
 
 /// Records everything, echoes messages if asked to, and subscribes to what it is told to.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Recorder {
     seen: Mutex<Vec<Seen>>,
     changed: Condvar,
@@ -193,6 +195,7 @@ pub fn hex(text: &str) -> Vec<u8> {
 }
 
 /// A peer made of bytes.
+#[derive(Debug)]
 pub struct Raw {
     pub stream: TcpStream,
 }
@@ -251,12 +254,14 @@ impl Raw {
 }
 
 /// A python process, killed when the test ends.
+#[derive(Debug)]
 pub struct Python(Option<Child>);
 
 impl Python {
     /// Runs a script with `zmq` imported, `ctx` made and `PORT` set.
     pub fn spawn(port: u16, script: &str) -> Self {
-        let script = format!("import zmq, sys, json, time\nPORT = {port}\nADDR = f'tcp://127.0.0.1:{{PORT}}'\nctx = zmq.Context()\n{script}\n");
+        let script =
+            format!("import zmq, sys, json, time\nPORT = {port}\nADDR = f'tcp://127.0.0.1:{{PORT}}'\nctx = zmq.Context()\n{script}\n");
         let child = Command::new("python3").args(["-u", "-c", &script]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         Self(Some(child.expect("python3 with pyzmq runs the peers of these tests")))
     }

@@ -8,16 +8,19 @@
 //! The packed form is what a ZMTP 3 peer sends and expects, so a message crosses the process without being re-encoded.
 //! A frame that uses the long header for a short payload is legal and kept as it came.
 
+mod codec;
+
 use std::fmt;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::limits::FRAMES_MAX;
+pub use codec::write_frame_header;
+pub(crate) use codec::{Packer, header_len};
+use codec::{Span, Spans, validate};
 
-const MORE: u8 = 0b001;
-const LONG: u8 = 0b010;
-const COMMAND: u8 = 0b100;
+#[cfg(doc)]
+use crate::limits::FRAMES_MAX;
 
 /// A multipart message: at least one frame, each an opaque run of bytes.
 ///
@@ -81,23 +84,11 @@ impl Frames {
         I: IntoIterator<Item = P>,
         P: AsRef<[u8]>,
     {
-        let mut packed = BytesMut::new();
-        let mut last_flags = 0;
-        let mut count = 0;
+        let mut packer = Packer::default();
         for part in parts {
-            if count == FRAMES_MAX {
-                return None;
-            }
-            let part = part.as_ref();
-            packed.reserve(header_len(part.len()) + part.len());
-            last_flags = packed.len();
-            write_frame_header(&mut packed, true, part.len());
-            packed.extend_from_slice(part);
-            count += 1;
+            packer.push(part.as_ref())?;
         }
-        // Only now is it known which frame was the last.
-        *packed.get_mut(last_flags)? &= !MORE;
-        Some(Self::from_parsed(packed.freeze(), count))
+        packer.finish()
     }
 
     /// Takes bytes in packed form after checking all of them. Copies nothing.
@@ -113,11 +104,7 @@ impl Frames {
     ///
     /// Debug builds check it. Wrong bytes never break memory safety, but make the other methods panic or lie.
     pub fn from_parsed(packed: Bytes, count: u32) -> Self {
-        debug_assert_eq!(
-            validate(&packed),
-            Ok(count),
-            "not the packed form of {count} frames"
-        );
+        debug_assert_eq!(validate(&packed), Ok(count), "not the packed form of {count} frames");
         Self { packed, count }
     }
 
@@ -133,10 +120,7 @@ impl Frames {
 
     /// The payloads of the frames, each a slice of [`Frames::packed`] that shares ownership of it.
     pub fn iter(&self) -> FrameIter<'_> {
-        FrameIter {
-            packed: &self.packed,
-            spans: self.spans(),
-        }
+        FrameIter { packed: &self.packed, spans: self.spans() }
     }
 
     /// The payloads of the frames, borrowed: without even counting a reference.
@@ -154,10 +138,7 @@ impl Frames {
     pub fn split_first(&self) -> (Bytes, Option<Self>) {
         let span = Span::read(&self.packed, 0);
         let first = self.packed.slice(span.start..span.end);
-        let rest = (self.count > 1).then(|| Self {
-            packed: self.packed.slice(span.end..),
-            count: self.count - 1,
-        });
+        let rest = (self.count > 1).then(|| Self { packed: self.packed.slice(span.end..), count: self.count - 1 });
         (first, rest)
     }
 
@@ -167,19 +148,14 @@ impl Frames {
     }
 
     fn spans(&self) -> Spans<'_> {
-        Spans {
-            packed: &self.packed,
-            at: 0,
-            left: self.count,
-        }
+        Spans { packed: &self.packed, at: 0, left: self.count }
     }
 }
 
 /// Equal when the payloads are: how a frame's length was written does not matter.
 impl PartialEq for Frames {
     fn eq(&self, other: &Self) -> bool {
-        self.packed == other.packed
-            || (self.count == other.count && self.slices().eq(other.slices()))
+        self.packed == other.packed || (self.count == other.count && self.slices().eq(other.slices()))
     }
 }
 
@@ -211,9 +187,7 @@ impl Iterator for FrameIter<'_> {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        self.spans
-            .next()
-            .map(|span| self.packed.slice(span.start..span.end))
+        self.spans.next().map(|span| self.packed.slice(span.start..span.end))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -223,122 +197,3 @@ impl Iterator for FrameIter<'_> {
 }
 
 impl ExactSizeIterator for FrameIter<'_> {}
-
-/// Appends the header of a ZMTP 3 data frame whose payload has `len` bytes; the payload is the caller's to append.
-///
-/// 2 bytes up to a payload of 255, else 9.
-pub fn write_frame_header(out: &mut BytesMut, more: bool, len: usize) {
-    let more = if more { MORE } else { 0 };
-    match u8::try_from(len) {
-        Ok(short) => out.put_slice(&[more, short]),
-        Err(_) => {
-            out.put_u8(more | LONG);
-            out.put_u64(len as u64);
-        }
-    }
-}
-
-fn header_len(payload_len: usize) -> usize {
-    if payload_len > usize::from(u8::MAX) {
-        9
-    } else {
-        2
-    }
-}
-
-/// Where the payload of one frame lies.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: usize,
-    end: usize,
-}
-
-impl Span {
-    /// Reads the header at `at` of bytes that are known to be whole.
-    fn read(packed: &[u8], at: usize) -> Self {
-        if packed[at] & LONG == 0 {
-            let start = at + 2;
-            Self {
-                start,
-                end: start + usize::from(packed[at + 1]),
-            }
-        } else {
-            let start = at + 9;
-            let len = packed[at + 1..start]
-                .iter()
-                .fold(0, |len, byte| len << 8 | usize::from(*byte));
-            Self {
-                start,
-                end: start + len,
-            }
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Spans<'a> {
-    packed: &'a [u8],
-    at: usize,
-    left: u32,
-}
-
-impl Iterator for Spans<'_> {
-    type Item = Span;
-
-    fn next(&mut self) -> Option<Span> {
-        self.left = self.left.checked_sub(1)?;
-        let span = Span::read(self.packed, self.at);
-        self.at = span.end;
-        Some(span)
-    }
-}
-
-/// Checks every invariant and returns the number of frames.
-fn validate(packed: &[u8]) -> Result<u32, FramesError> {
-    if packed.is_empty() {
-        return Err(FramesError::Empty);
-    }
-    let mut offset = 0;
-    let mut count = 0;
-    loop {
-        let (flags, end) = validate_frame(packed, offset)?;
-        if count == FRAMES_MAX {
-            return Err(FramesError::TooMany { max: FRAMES_MAX });
-        }
-        count += 1;
-        offset = end;
-        if flags & MORE == 0 {
-            break;
-        }
-    }
-    match packed.len() - offset {
-        0 => Ok(count),
-        extra => Err(FramesError::Trailing { extra }),
-    }
-}
-
-/// The flags and the end of the frame at `offset`, which lies within `packed`.
-fn validate_frame(packed: &[u8], offset: usize) -> Result<(u8, usize), FramesError> {
-    let truncated = FramesError::Truncated { offset };
-    let (flags, rest) = packed[offset..].split_first().ok_or(truncated)?;
-    if flags & COMMAND != 0 || flags & !(MORE | LONG) != 0 {
-        return Err(FramesError::Flags {
-            flags: *flags,
-            offset,
-        });
-    }
-    let (len, rest) = if flags & LONG == 0 {
-        rest.split_first()
-            .map(|(len, rest)| (u64::from(*len), rest))
-            .ok_or(truncated)?
-    } else {
-        rest.split_first_chunk::<8>()
-            .map(|(len, rest)| (u64::from_be_bytes(*len), rest))
-            .ok_or(truncated)?
-    };
-    let len = usize::try_from(len)
-        .ok()
-        .filter(|len| *len <= rest.len())
-        .ok_or(truncated)?;
-    Ok((*flags, packed.len() - rest.len() + len))
-}

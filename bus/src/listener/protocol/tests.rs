@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use myelin_wire::limits;
 use proptest::prelude::*;
 
+use super::parse::CONTROL_LINE_BYTES_MAX;
 use super::*;
 
 const MAX: usize = 1024;

@@ -21,27 +21,16 @@ pub(crate) struct ConfigError {
 pub(crate) enum Problem {
     /// No such key, section or variable.
     #[error("unknown {what}{}", DidYouMean(.suggestion))]
-    Unknown {
-        what: &'static str,
-        suggestion: Option<String>,
-    },
+    Unknown { what: &'static str, suggestion: Option<String> },
     /// A value of another TOML type.
     #[error("expected {expected}, found {found}")]
     WrongType { expected: String, found: String },
     /// The right type, and a text that means nothing.
     #[error("{found:?} is not {expected}{}", DidYouMean(.suggestion))]
-    BadValue {
-        found: String,
-        expected: String,
-        suggestion: Option<String>,
-    },
+    BadValue { found: String, expected: String, suggestion: Option<String> },
     /// A value that means something, outside of what is possible.
     #[error("{found} is out of range, allowed is {min} to {max}")]
-    OutOfRange {
-        found: String,
-        min: String,
-        max: String,
-    },
+    OutOfRange { found: String, min: String, max: String },
     /// A key that must be there.
     #[error("missing, {0}")]
     Missing(&'static str),
@@ -55,11 +44,7 @@ pub(crate) enum Problem {
 
 impl ConfigError {
     pub(crate) fn new(origin: Origin, key: impl Into<String>, problem: Problem) -> Self {
-        Self {
-            origin,
-            key: key.into(),
-            problem,
-        }
+        Self { origin, key: key.into(), problem }
     }
 }
 
@@ -67,11 +52,7 @@ struct KeyPrefix<'a>(&'a str);
 
 impl fmt::Display for KeyPrefix<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            write!(f, "{}: ", self.0)
-        }
+        if self.0.is_empty() { Ok(()) } else { write!(f, "{}: ", self.0) }
     }
 }
 
@@ -79,8 +60,6 @@ struct DidYouMean<'a>(&'a Option<String>);
 
 impl fmt::Display for DidYouMean<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .as_ref()
-            .map_or(Ok(()), |name| write!(f, ", did you mean {name}?"))
+        self.0.as_ref().map_or(Ok(()), |name| write!(f, ", did you mean {name}?"))
     }
 }

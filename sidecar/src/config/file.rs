@@ -21,43 +21,19 @@ const WINDOW_MAX: u64 = 1_024;
 /// Reads `text`, the content of the file at `path`, into `settings`.
 ///
 /// Every fault is collected, in the order of the lines: an operator mends a file in one go.
-pub(crate) fn read(
-    path: &Path,
-    text: &str,
-    settings: &mut Settings,
-) -> Result<Vec<Route>, Vec<ConfigError>> {
-    let mut reader = Reader {
-        path,
-        text,
-        errors: Vec::new(),
-    };
+pub(crate) fn read(path: &Path, text: &str, settings: &mut Settings) -> Result<Vec<Route>, Vec<ConfigError>> {
+    let mut reader = Reader { path, text, errors: Vec::new() };
     let routes = match DeTable::parse(text) {
         Ok(document) => reader.document(document.get_ref(), settings),
         Err(error) => {
             let origin = reader.origin(error.span().map_or(0, |span| span.start));
-            let message = error
-                .message()
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" ");
-            reader
-                .errors
-                .push(ConfigError::new(origin, "", Problem::Syntax(message)));
+            let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            reader.errors.push(ConfigError::new(origin, "", Problem::Syntax(message)));
             Vec::new()
         }
     };
-    reader.errors.sort_by_key(|error| {
-        if let Origin::File { line, .. } = &error.origin {
-            *line
-        } else {
-            0
-        }
-    });
-    if reader.errors.is_empty() {
-        Ok(routes)
-    } else {
-        Err(reader.errors)
-    }
+    reader.errors.sort_by_key(|error| if let Origin::File { line, .. } = &error.origin { *line } else { 0 });
+    if reader.errors.is_empty() { Ok(routes) } else { Err(reader.errors) }
 }
 
 struct Reader<'a> {
@@ -83,42 +59,18 @@ impl Reader<'_> {
                     self.fail(
                         at,
                         name,
-                        Problem::WrongType {
-                            expected: "[[route]] with double brackets".to_owned(),
-                            found: format!("a {found}"),
-                        },
+                        Problem::WrongType { expected: "[[route]] with double brackets".to_owned(), found: format!("a {found}") },
                     );
                 }
-                DeValue::Table(table) if keys::sections().contains(&name) => {
-                    self.section(name, table, settings)
-                }
+                DeValue::Table(table) if keys::sections().contains(&name) => self.section(name, table, settings),
                 _ if keys::sections().contains(&name) => {
-                    self.fail(
-                        at,
-                        name,
-                        Problem::WrongType {
-                            expected: format!("the section [{name}]"),
-                            found: describe(value.get_ref()),
-                        },
-                    );
+                    self.fail(at, name, Problem::WrongType { expected: format!("the section [{name}]"), found: describe(value.get_ref()) });
                 }
                 DeValue::Table(_) | DeValue::Array(_) => {
                     let known = keys::sections().into_iter().chain(["route"]);
-                    let suggestion = nearest(name, known).map(|section| {
-                        if section == "route" {
-                            "[[route]]".to_owned()
-                        } else {
-                            format!("[{section}]")
-                        }
-                    });
-                    self.fail(
-                        at,
-                        name,
-                        Problem::Unknown {
-                            what: "section",
-                            suggestion,
-                        },
-                    );
+                    let suggestion = nearest(name, known)
+                        .map(|section| if section == "route" { "[[route]]".to_owned() } else { format!("[{section}]") });
+                    self.fail(at, name, Problem::Unknown { what: "section", suggestion });
                 }
                 _ => self.unknown_key(at, "", name),
             }
@@ -142,159 +94,66 @@ impl Reader<'_> {
 
     /// A key nobody knows: perhaps a slip, perhaps the right key in the wrong section.
     fn unknown_key(&mut self, at: usize, section: &str, name: &str) {
-        let elsewhere = || {
-            keys::KEYS
-                .iter()
-                .map(|key| key.path)
-                .find(|path| path.rsplit('.').next() == Some(name))
-        };
-        let suggestion = nearest(name, keys::names_in(section))
-            .map(str::to_owned)
-            .or_else(|| elsewhere().map(str::to_owned));
-        let path = if section.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{section}.{name}")
-        };
-        self.fail(
-            at,
-            &path,
-            Problem::Unknown {
-                what: "key",
-                suggestion,
-            },
-        );
+        let elsewhere = || keys::KEYS.iter().map(|key| key.path).find(|path| path.rsplit('.').next() == Some(name));
+        let suggestion = nearest(name, keys::names_in(section)).map(str::to_owned).or_else(|| elsewhere().map(str::to_owned));
+        let path = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+        self.fail(at, &path, Problem::Unknown { what: "key", suggestion });
     }
 
     fn route(&mut self, index: usize, value: &Spanned<DeValue<'_>>) -> Option<Route> {
         let at = value.span().start;
         let DeValue::Table(table) = value.get_ref() else {
-            self.fail(
-                at,
-                "route",
-                Problem::WrongType {
-                    expected: "a [[route]] table".to_owned(),
-                    found: describe(value.get_ref()),
-                },
-            );
+            self.fail(at, "route", Problem::WrongType { expected: "a [[route]] table".to_owned(), found: describe(value.get_ref()) });
             return None;
         };
         let errors_before = self.errors.len();
-        let named = entries(table).find_map(|(key, _, value)| {
-            (key == "name").then(|| value.get_ref().as_str()).flatten()
-        });
-        let label = named.map_or_else(
-            || format!("route[{index}]"),
-            |name| format!("route {name:?}"),
-        );
-        let kind_name = self.required(
-            table,
-            at,
-            &label,
-            "kind",
-            "write kind = \"service\", \"topic\" or \"pipeline\"",
-        );
+        let named = entries(table).find_map(|(key, _, value)| (key == "name").then(|| value.get_ref().as_str()).flatten());
+        let label = named.map_or_else(|| format!("route[{index}]"), |name| format!("route {name:?}"));
+        let kind_name = self.required(table, at, &label, "kind", "write kind = \"service\", \"topic\" or \"pipeline\"");
         let name = self.required(table, at, &label, "name", "each route needs a unique name");
         let fields: &[&str] = match kind_name.as_deref() {
             Some("service") => &["callers", "agents", "window", "on_caller_gone", "fail_fast"],
             Some("topic") => &["publishers", "subscribers", "overflow"],
-            Some("pipeline") => &["producers", "consumers", "overflow"],
+            Some("pipeline") => &["producers", "consumers"],
             Some(other) => {
-                let at = table
-                    .iter()
-                    .find(|(key, _)| key.get_ref() == "kind")
-                    .map_or(at, |(_, value)| value.span().start);
-                let suggestion =
-                    nearest(other, ["service", "topic", "pipeline"]).map(str::to_owned);
+                let at = table.iter().find(|(key, _)| key.get_ref() == "kind").map_or(at, |(_, value)| value.span().start);
+                let suggestion = nearest(other, ["service", "topic", "pipeline"]).map(str::to_owned);
                 let expected = "one of service, topic, pipeline".to_owned();
-                self.fail(
-                    at,
-                    &format!("{label}.kind"),
-                    Problem::BadValue {
-                        found: other.to_owned(),
-                        expected,
-                        suggestion,
-                    },
-                );
+                self.fail(at, &format!("{label}.kind"), Problem::BadValue { found: other.to_owned(), expected, suggestion });
                 return None;
             }
             None => return None,
         };
-        let mut fields = Fields {
-            label: &label,
-            known: fields,
-            sides: [Side::default(), Side::default()],
-            ..Fields::default()
-        };
+        let mut fields = Fields { label: &label, known: fields, sides: [Side::default(), Side::default()], ..Fields::default() };
         for (key, at, value) in entries(table).filter(|(key, ..)| !["name", "kind"].contains(key)) {
             self.field(&mut fields, key, at, value);
         }
         if self.errors.len() > errors_before {
             return None;
         }
-        let Fields {
-            sides: [first, second],
-            window,
-            on_caller_gone,
-            fail_fast,
-            overflow,
-            ..
-        } = fields;
+        let Fields { sides: [first, second], window, on_caller_gone, fail_fast, overflow, .. } = fields;
         let kind = match kind_name.as_deref() {
-            Some("service") => RouteKind::Service {
-                callers: first,
-                agents: second,
-                window: window.unwrap_or(1),
-                on_caller_gone,
-                fail_fast,
-            },
-            Some("topic") => RouteKind::Topic {
-                publishers: first,
-                subscribers: second,
-                overflow,
-            },
-            _ => RouteKind::Pipeline {
-                producers: first,
-                consumers: second,
-                overflow,
-            },
+            Some("service") => {
+                RouteKind::Service { callers: first, agents: second, window: window.unwrap_or(1), on_caller_gone, fail_fast }
+            }
+            Some("topic") => RouteKind::Topic { publishers: first, subscribers: second, overflow },
+            _ => RouteKind::Pipeline { producers: first, consumers: second },
         };
-        Some(Route {
-            name: name?,
-            kind,
-            origin: self.origin(at),
-        })
+        Some(Route { name: name?, kind, origin: self.origin(at) })
     }
 
-    fn field(
-        &mut self,
-        fields: &mut Fields<'_>,
-        key: &str,
-        at: usize,
-        value: &Spanned<DeValue<'_>>,
-    ) {
+    fn field(&mut self, fields: &mut Fields<'_>, key: &str, at: usize, value: &Spanned<DeValue<'_>>) {
         let path = format!("{}.{key}", fields.label);
         let Some(position) = fields.known.iter().position(|known| *known == key) else {
-            let suggestion = nearest(key, fields.known.iter().copied().chain(["name", "kind"]))
-                .map(str::to_owned);
-            return self.fail(
-                at,
-                &path,
-                Problem::Unknown {
-                    what: "key",
-                    suggestion,
-                },
-            );
+            let suggestion = nearest(key, fields.known.iter().copied().chain(["name", "kind"])).map(str::to_owned);
+            return self.fail(at, &path, Problem::Unknown { what: "key", suggestion });
         };
         if position < 2 {
             fields.sides[position] = self.side(&path, at, value);
             return;
         }
         let kind = match key {
-            "window" => Kind::Count {
-                min: 1,
-                max: WINDOW_MAX,
-            },
+            "window" => Kind::Count { min: 1, max: WINDOW_MAX },
             "on_caller_gone" => Kind::Choice(&["deliver", "drop"]),
             "overflow" => Kind::Choice(keys::OVERFLOWS),
             _ => match value.get_ref().as_str() {
@@ -304,43 +163,24 @@ impl Reader<'_> {
                 }
                 None => {
                     let found = describe(value.get_ref());
-                    return self.fail(
-                        at,
-                        &path,
-                        Problem::WrongType {
-                            expected: "the text of the reply".to_owned(),
-                            found,
-                        },
-                    );
+                    return self.fail(at, &path, Problem::WrongType { expected: "the text of the reply".to_owned(), found });
                 }
             },
         };
         match kind.check(&raw(value.get_ref())) {
             Ok(Value::Count(window)) => fields.window = u32::try_from(window).ok(),
             Ok(Value::Choice("drop")) => fields.on_caller_gone = Linger::Drop,
-            Ok(Value::Choice(name)) if key == "overflow" => {
-                fields.overflow = Some(super::typed::overflow(name))
-            }
+            Ok(Value::Choice(name)) if key == "overflow" => fields.overflow = Some(super::typed::overflow(name)),
             Ok(_) => {}
             Err(problem) => self.fail(value.span().start, &path, problem),
         }
     }
 
     fn side(&mut self, path: &str, at: usize, value: &Spanned<DeValue<'_>>) -> Side {
-        let mut side = Side {
-            origin: Some(self.origin(at)),
-            ..Side::default()
-        };
+        let mut side = Side { origin: Some(self.origin(at)), ..Side::default() };
         let DeValue::Table(table) = value.get_ref() else {
             let expected = "{ bind = [..] } or { connect = [..] }".to_owned();
-            self.fail(
-                at,
-                path,
-                Problem::WrongType {
-                    expected,
-                    found: describe(value.get_ref()),
-                },
-            );
+            self.fail(at, path, Problem::WrongType { expected, found: describe(value.get_ref()) });
             return side;
         };
         for (key, at, value) in entries(table) {
@@ -350,14 +190,7 @@ impl Reader<'_> {
                 "connect" => side.connect = self.endpoints(&path, value, Kind::Connect),
                 _ => {
                     let suggestion = nearest(key, ["bind", "connect"]).map(str::to_owned);
-                    self.fail(
-                        at,
-                        &path,
-                        Problem::Unknown {
-                            what: "key",
-                            suggestion,
-                        },
-                    );
+                    self.fail(at, &path, Problem::Unknown { what: "key", suggestion });
                 }
             }
         }
@@ -381,14 +214,7 @@ impl Reader<'_> {
         endpoints
     }
 
-    fn required(
-        &mut self,
-        table: &DeTable<'_>,
-        at: usize,
-        label: &str,
-        key: &'static str,
-        hint: &'static str,
-    ) -> Option<String> {
+    fn required(&mut self, table: &DeTable<'_>, at: usize, label: &str, key: &'static str, hint: &'static str) -> Option<String> {
         let path = format!("{label}.{key}");
         let Some((_, _, value)) = entries(table).find(|(name, ..)| *name == key) else {
             self.fail(at, &path, Problem::Missing(hint));
@@ -402,30 +228,19 @@ impl Reader<'_> {
             Some(text) => Some(text.to_owned()),
             None => {
                 let found = describe(value.get_ref());
-                self.fail(
-                    value.span().start,
-                    &path,
-                    Problem::WrongType {
-                        expected: "a text".to_owned(),
-                        found,
-                    },
-                );
+                self.fail(value.span().start, &path, Problem::WrongType { expected: "a text".to_owned(), found });
                 None
             }
         }
     }
 
     fn fail(&mut self, at: usize, key: &str, problem: Problem) {
-        self.errors
-            .push(ConfigError::new(self.origin(at), key, problem));
+        self.errors.push(ConfigError::new(self.origin(at), key, problem));
     }
 
     fn origin(&self, at: usize) -> Origin {
         let before = &self.text.as_bytes()[..at.min(self.text.len())];
-        Origin::File {
-            path: self.path.to_owned(),
-            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
-        }
+        Origin::File { path: self.path.to_owned(), line: before.iter().filter(|byte| **byte == b'\n').count() + 1 }
     }
 }
 
@@ -443,9 +258,7 @@ struct Fields<'a> {
 
 /// Name, position of the name, and value of each entry.
 fn entries<'a>(table: &'a DeTable<'a>) -> impl Iterator<Item = Entry<'a>> {
-    table
-        .iter()
-        .map(|(key, value)| (key.get_ref().as_ref(), key.span().start, value))
+    table.iter().map(|(key, value)| (key.get_ref().as_ref(), key.span().start, value))
 }
 
 fn raw(value: &DeValue<'_>) -> Raw {
@@ -454,8 +267,7 @@ fn raw(value: &DeValue<'_>) -> Raw {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Integer(number) => {
             let digits = number.as_str().replace('_', "");
-            i64::from_str_radix(&digits, number.radix())
-                .map_or(Raw::Other("number beyond 64 bits"), Raw::Integer)
+            i64::from_str_radix(&digits, number.radix()).map_or(Raw::Other("number beyond 64 bits"), Raw::Integer)
         }
         DeValue::Array(items) => items
             .iter()

@@ -21,19 +21,11 @@ pub(crate) struct Key {
 }
 
 const fn key(path: &'static str, env: &'static str, kind: Kind, default: &'static str) -> Key {
-    Key {
-        path,
-        env,
-        kind,
-        default,
-    }
+    Key { path, env, kind, default }
 }
 
 const fn duration(min_ms: u64, max_ms: u64) -> Kind {
-    Kind::Duration {
-        min: Duration::from_millis(min_ms),
-        max: Duration::from_millis(max_ms),
-    }
+    Kind::Duration { min: Duration::from_millis(min_ms), max: Duration::from_millis(max_ms) }
 }
 
 const fn size(min: u64, max: u64) -> Kind {
@@ -54,111 +46,31 @@ pub(crate) const OVERFLOWS: &[&str] = &["block", "drop_oldest", "drop_newest", "
 
 /// All keys, in the order of `config show` and of the example file.
 pub(crate) const KEYS: &[Key] = &[
-    key(
-        "serve.listen",
-        "MYELIN_LISTEN",
-        Kind::Address,
-        "127.0.0.1:4222",
-    ),
+    key("serve.listen", "MYELIN_LISTEN", Kind::Address, "127.0.0.1:4222"),
     key("serve.http", "MYELIN_HTTP", Kind::Address, "127.0.0.1:7300"),
-    key(
-        "serve.state_dir",
-        "MYELIN_STATE_DIR",
-        Kind::Path,
-        "./myelin-data",
-    ),
-    key(
-        "serve.drain_timeout",
-        "MYELIN_DRAIN_TIMEOUT",
-        duration(0, HOUR),
-        "10s",
-    ),
+    key("serve.state_dir", "MYELIN_STATE_DIR", Kind::Path, "./myelin-data"),
+    key("serve.drain_timeout", "MYELIN_DRAIN_TIMEOUT", duration(0, HOUR), "10s"),
     // The ceiling is that of nats-server, so that a move to a cluster refuses nothing that was accepted here.
-    key(
-        "bus.payload_max",
-        "MYELIN_BUS_PAYLOAD_MAX",
-        size(KIB, 64 * MIB),
-        "8MiB",
-    ),
+    key("bus.payload_max", "MYELIN_BUS_PAYLOAD_MAX", size(KIB, 64 * MIB), "8MiB"),
     // A libzmq PUB at its high-water mark drops the newest message, and one slow subscriber must not slow the others.
-    key(
-        "bus.overflow",
-        "MYELIN_BUS_OVERFLOW",
-        Kind::Choice(OVERFLOWS),
-        "drop_newest",
-    ),
-    key(
-        "discovery.enabled",
-        "MYELIN_DISCOVERY_ENABLED",
-        Kind::Bool,
-        "true",
-    ),
-    key(
-        "discovery.listen",
-        "MYELIN_DISCOVERY_LISTEN",
-        Kind::Bind,
-        "tcp://127.0.0.1:7120",
-    ),
-    key(
-        "discovery.advertise",
-        "MYELIN_DISCOVERY_ADVERTISE",
-        Kind::Host,
-        "",
-    ),
-    key(
-        "discovery.allow_hosts",
-        "MYELIN_DISCOVERY_ALLOW_HOSTS",
-        Kind::Hosts,
-        "",
-    ),
+    key("bus.overflow", "MYELIN_BUS_OVERFLOW", Kind::Choice(OVERFLOWS), "drop_newest"),
+    key("discovery.enabled", "MYELIN_DISCOVERY_ENABLED", Kind::Bool, "true"),
+    key("discovery.listen", "MYELIN_DISCOVERY_LISTEN", Kind::Bind, "tcp://127.0.0.1:7120"),
+    key("discovery.advertise", "MYELIN_DISCOVERY_ADVERTISE", Kind::Host, ""),
+    key("discovery.allow_hosts", "MYELIN_DISCOVERY_ALLOW_HOSTS", Kind::Hosts, ""),
     // Below the ephemeral ports of Linux (32768 and up), so that a port given to an agent is still free after a restart.
-    key(
-        "discovery.port_range",
-        "MYELIN_DISCOVERY_PORT_RANGE",
-        Kind::Ports,
-        "20000-29999",
-    ),
+    key("discovery.port_range", "MYELIN_DISCOVERY_PORT_RANGE", Kind::Ports, "17000-21999"),
     key("hub.enabled", "MYELIN_HUB_ENABLED", Kind::Bool, "true"),
-    key(
-        "hub.publishers",
-        "MYELIN_HUB_PUBLISHERS",
-        Kind::Bind,
-        "tcp://127.0.0.1:5559",
-    ),
-    key(
-        "hub.subscribers",
-        "MYELIN_HUB_SUBSCRIBERS",
-        Kind::Bind,
-        "tcp://127.0.0.1:5560",
-    ),
-    key(
-        "limits.connections",
-        "MYELIN_LIMITS_CONNECTIONS",
-        count(1, 1_000_000),
-        "16384",
-    ),
-    key(
-        "limits.handshake",
-        "MYELIN_LIMITS_HANDSHAKE",
-        duration(100, 60_000),
-        "5s",
-    ),
-    key(
-        "limits.queue_bytes",
-        "MYELIN_LIMITS_QUEUE_BYTES",
-        size(KIB, GIB),
-        "8MiB",
-    ),
-    key(
-        "limits.queue_messages",
-        "MYELIN_LIMITS_QUEUE_MESSAGES",
-        count(1, 10_000_000),
-        "65536",
-    ),
+    key("hub.publishers", "MYELIN_HUB_PUBLISHERS", Kind::Bind, "tcp://127.0.0.1:5559"),
+    key("hub.subscribers", "MYELIN_HUB_SUBSCRIBERS", Kind::Bind, "tcp://127.0.0.1:5560"),
+    key("limits.connections", "MYELIN_LIMITS_CONNECTIONS", count(1, 1_000_000), "16384"),
+    key("limits.handshake", "MYELIN_LIMITS_HANDSHAKE", duration(100, 60_000), "5s"),
+    key("limits.queue_bytes", "MYELIN_LIMITS_QUEUE_BYTES", size(KIB, GIB), "8MiB"),
+    key("limits.queue_messages", "MYELIN_LIMITS_QUEUE_MESSAGES", count(1, 10_000_000), "65536"),
 ];
 
 /// Variables that start with `MYELIN_` and are no keys: they steer the program before there is a configuration.
-pub(crate) const OTHER_ENV: &[&str] = &["MYELIN_CONFIG", "MYELIN_SERVER", "MYELIN_LOG"];
+pub(crate) const OTHER_ENV: &[&str] = &["MYELIN_CONFIG", "MYELIN_SERVER", "MYELIN_LOG", "MYELIN_SUBJECT"];
 
 /// The key with this full name.
 pub(crate) fn find(path: &str) -> Option<&'static Key> {
@@ -167,19 +79,12 @@ pub(crate) fn find(path: &str) -> Option<&'static Key> {
 
 /// The section names, each once, in order.
 pub(crate) fn sections() -> Vec<&'static str> {
-    let mut sections: Vec<_> = KEYS
-        .iter()
-        .filter_map(|key| key.path.split_once('.'))
-        .map(|(section, _)| section)
-        .collect();
+    let mut sections: Vec<_> = KEYS.iter().filter_map(|key| key.path.split_once('.')).map(|(section, _)| section).collect();
     sections.dedup();
     sections
 }
 
 /// The names inside one section.
 pub(crate) fn names_in(section: &str) -> impl Iterator<Item = &'static str> {
-    KEYS.iter()
-        .filter_map(|key| key.path.split_once('.'))
-        .filter(move |(s, _)| *s == section)
-        .map(|(_, name)| name)
+    KEYS.iter().filter_map(|key| key.path.split_once('.')).filter(move |(s, _)| *s == section).map(|(_, name)| name)
 }

@@ -4,6 +4,7 @@
 //! so that `myelin config show` and every error can say where to look. Whoever runs gets the typed [`Config`]
 //! and never sees a key, a file or an environment variable.
 
+mod binds;
 mod endpoint;
 mod error;
 mod file;
@@ -17,13 +18,15 @@ mod text;
 mod typed;
 mod value;
 
-pub(crate) use endpoint::Endpoint;
-pub(crate) use error::{ConfigError, Problem};
+pub(crate) use binds::Use;
+pub(crate) use endpoint::{Endpoint, bind_addr, known_address, resolve};
+pub(crate) use error::ConfigError;
 pub(crate) use origin::Origin;
 pub(crate) use route::{Linger, Role, Route, RouteKind, Side};
-pub(crate) use settings::{Setting, Settings};
-pub(crate) use sources::{Flag, Sources};
-pub(crate) use text::{show_duration, show_size};
+pub(crate) use settings::Settings;
+pub(crate) use sources::{Flag, Sources, reason};
+pub(crate) use suggest::nearest;
+pub(crate) use text::{parse_duration, show_duration};
 pub(crate) use typed::Config;
 
 #[cfg(test)]

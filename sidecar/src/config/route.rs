@@ -32,17 +32,9 @@ pub(crate) enum RouteKind {
         fail_fast: Option<String>,
     },
     /// PUB agents reach SUB agents.
-    Topic {
-        publishers: Side,
-        subscribers: Side,
-        overflow: Option<Overflow>,
-    },
-    /// PUSH agents reach PULL agents.
-    Pipeline {
-        producers: Side,
-        consumers: Side,
-        overflow: Option<Overflow>,
-    },
+    Topic { publishers: Side, subscribers: Side, overflow: Option<Overflow> },
+    /// PUSH agents reach PULL agents. A full queue always holds the producers back, as a PUSH socket would.
+    Pipeline { producers: Side, consumers: Side },
 }
 
 /// The endpoints of one side of a route: where we bind, and where we connect to.
@@ -62,6 +54,16 @@ pub(crate) enum Linger {
     Deliver,
     /// It is dropped and counted.
     Drop,
+}
+
+impl Linger {
+    /// The name in the file.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deliver => "deliver",
+            Self::Drop => "drop",
+        }
+    }
 }
 
 /// Which side of which kind: decides what the socket of a peer has to be.
@@ -119,22 +121,9 @@ impl RouteKind {
     /// Both sides, the one that sends first.
     pub(crate) const fn sides(&self) -> [(Role, &Side); 2] {
         match self {
-            Self::Service {
-                callers, agents, ..
-            } => [(Role::Callers, callers), (Role::Agents, agents)],
-            Self::Topic {
-                publishers,
-                subscribers,
-                ..
-            } => [
-                (Role::Publishers, publishers),
-                (Role::Subscribers, subscribers),
-            ],
-            Self::Pipeline {
-                producers,
-                consumers,
-                ..
-            } => [(Role::Producers, producers), (Role::Consumers, consumers)],
+            Self::Service { callers, agents, .. } => [(Role::Callers, callers), (Role::Agents, agents)],
+            Self::Topic { publishers, subscribers, .. } => [(Role::Publishers, publishers), (Role::Subscribers, subscribers)],
+            Self::Pipeline { producers, consumers } => [(Role::Producers, producers), (Role::Consumers, consumers)],
         }
     }
 }

@@ -31,30 +31,14 @@ impl Settings {
     /// All defaults.
     pub(crate) fn defaults() -> Self {
         let by_path = KEYS.iter().map(|key| {
-            let value = key
-                .kind
-                .check(&Raw::Text(key.default.to_owned()))
-                .expect("every default is valid, a test says so");
-            (
-                key.path,
-                Setting {
-                    value,
-                    origin: Origin::Default,
-                },
-            )
+            let value = key.kind.check(&Raw::Text(key.default.to_owned())).expect("every default is valid, a test says so");
+            (key.path, Setting { value, origin: Origin::Default })
         });
-        Self {
-            by_path: by_path.collect(),
-        }
+        Self { by_path: by_path.collect() }
     }
 
     /// Checks and sets one value over whatever was there.
-    pub(crate) fn set(
-        &mut self,
-        key: &'static Key,
-        raw: &Raw,
-        origin: Origin,
-    ) -> Result<(), ConfigError> {
+    pub(crate) fn set(&mut self, key: &'static Key, raw: &Raw, origin: Origin) -> Result<(), ConfigError> {
         match key.kind.check(raw) {
             Ok(value) => {
                 self.by_path.insert(key.path, Setting { value, origin });
@@ -71,98 +55,52 @@ impl Settings {
 
     /// Where the value of a key was written.
     pub(crate) fn origin(&self, path: &str) -> &Origin {
-        &self
-            .by_path
-            .get(path)
-            .expect("the key table has this key")
-            .origin
+        &self.by_path.get(path).expect("the key table has this key").origin
     }
 
     fn value(&self, path: &str) -> &Value {
-        &self
-            .by_path
-            .get(path)
-            .expect("the key table has this key")
-            .value
+        &self.by_path.get(path).expect("the key table has this key").value
     }
 
     pub(crate) fn bool(&self, path: &str) -> bool {
-        if let Value::Bool(on) = self.value(path) {
-            *on
-        } else {
-            unreachable!("{KIND}")
-        }
+        if let Value::Bool(on) = self.value(path) { *on } else { unreachable!("{KIND}") }
     }
 
     pub(crate) fn address(&self, path: &str) -> SocketAddr {
-        if let Value::Address(address) = self.value(path) {
-            *address
-        } else {
-            unreachable!("{KIND}")
-        }
+        if let Value::Address(address) = self.value(path) { *address } else { unreachable!("{KIND}") }
     }
 
     pub(crate) fn bind(&self, path: &str) -> Endpoint {
-        if let Value::Endpoint(endpoint) = self.value(path) {
-            endpoint.clone()
-        } else {
-            unreachable!("{KIND}")
-        }
+        if let Value::Endpoint(endpoint) = self.value(path) { endpoint.clone() } else { unreachable!("{KIND}") }
     }
 
     pub(crate) fn path(&self, path: &str) -> PathBuf {
-        if let Value::Path(value) = self.value(path) {
-            value.clone()
-        } else {
-            unreachable!("{KIND}")
-        }
+        if let Value::Path(value) = self.value(path) { value.clone() } else { unreachable!("{KIND}") }
     }
 
     pub(crate) fn duration(&self, path: &str) -> Duration {
-        if let Value::Duration(value) = self.value(path) {
-            *value
-        } else {
-            unreachable!("{KIND}")
-        }
+        if let Value::Duration(value) = self.value(path) { *value } else { unreachable!("{KIND}") }
     }
 
     /// A size in bytes or a count, as `usize`; the ranges in the table fit one on every platform we build for.
     pub(crate) fn number(&self, path: &str) -> usize {
-        let (Value::Size(number) | Value::Count(number)) = self.value(path) else {
-            unreachable!("{KIND}")
-        };
+        let (Value::Size(number) | Value::Count(number)) = self.value(path) else { unreachable!("{KIND}") };
         usize::try_from(*number).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn choice(&self, path: &str) -> &'static str {
-        if let Value::Choice(name) = self.value(path) {
-            name
-        } else {
-            unreachable!("{KIND}")
-        }
+        if let Value::Choice(name) = self.value(path) { name } else { unreachable!("{KIND}") }
     }
 
     pub(crate) fn host(&self, path: &str) -> Option<String> {
-        if let Value::Host(host) = self.value(path) {
-            host.clone()
-        } else {
-            unreachable!("{KIND}")
-        }
+        if let Value::Host(host) = self.value(path) { host.clone() } else { unreachable!("{KIND}") }
     }
 
     pub(crate) fn hosts(&self, path: &str) -> Vec<String> {
-        if let Value::Hosts(hosts) = self.value(path) {
-            hosts.clone()
-        } else {
-            unreachable!("{KIND}")
-        }
+        if let Value::Hosts(hosts) = self.value(path) { hosts.clone() } else { unreachable!("{KIND}") }
     }
 
     pub(crate) fn ports(&self, path: &str) -> (u16, u16) {
-        if let Value::Ports { first, last } = self.value(path) {
-            (*first, *last)
-        } else {
-            unreachable!("{KIND}")
-        }
+        if let Value::Ports { first, last } = self.value(path) { (*first, *last) } else { unreachable!("{KIND}") }
     }
 }

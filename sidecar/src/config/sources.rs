@@ -38,20 +38,15 @@ pub(crate) struct Flag {
 impl Sources {
     /// The variables of this process that concern us.
     pub(crate) fn process_env() -> Vec<(String, String)> {
-        let ours =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-        ours.filter(|(name, _)| name.starts_with("MYELIN_"))
-            .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
-            .collect()
+        let ours = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+        ours.filter(|(name, _)| name.starts_with("MYELIN_")).map(|(name, value)| (name, value.to_string_lossy().into_owned())).collect()
     }
 
     /// The file that will be read, if any.
     pub(crate) fn file(&self) -> Option<PathBuf> {
         match &self.file {
             Some((path, _)) => Some(path.clone()),
-            None => Path::new(FILE_DEFAULT)
-                .exists()
-                .then(|| PathBuf::from(FILE_DEFAULT)),
+            None => Path::new(FILE_DEFAULT).exists().then(|| PathBuf::from(FILE_DEFAULT)),
         }
     }
 
@@ -71,44 +66,20 @@ impl Sources {
         }
         for key in KEYS {
             if let Some((_, value)) = self.env.iter().find(|(name, _)| name == key.env) {
-                errors.extend(
-                    settings
-                        .set(
-                            key,
-                            &Raw::Text(value.clone()),
-                            Origin::Env(key.env.to_owned()),
-                        )
-                        .err(),
-                );
+                errors.extend(settings.set(key, &Raw::Text(value.clone()), Origin::Env(key.env.to_owned())).err());
             }
         }
         for flag in &self.flags {
             let origin = Origin::Flag(flag.name.clone());
             match keys::find(&flag.key) {
-                Some(key) => errors.extend(
-                    settings
-                        .set(key, &Raw::Text(flag.value.clone()), origin)
-                        .err(),
-                ),
+                Some(key) => errors.extend(settings.set(key, &Raw::Text(flag.value.clone()), origin).err()),
                 None => {
-                    let suggestion =
-                        nearest(&flag.key, KEYS.iter().map(|key| key.path)).map(str::to_owned);
-                    errors.push(ConfigError::new(
-                        origin,
-                        flag.key.clone(),
-                        Problem::Unknown {
-                            what: "key",
-                            suggestion,
-                        },
-                    ));
+                    let suggestion = nearest(&flag.key, KEYS.iter().map(|key| key.path)).map(str::to_owned);
+                    errors.push(ConfigError::new(origin, flag.key.clone(), Problem::Unknown { what: "key", suggestion }));
                 }
             }
         }
-        if errors.is_empty() {
-            Ok(Config::new(settings, routes))
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(Config::new(settings, routes)) } else { Err(errors) }
     }
 
     /// Variables with our prefix that nobody reads, each with the name that was probably meant.
@@ -116,23 +87,10 @@ impl Sources {
     /// They are worth a warning and no more: Kubernetes sets `MYELIN_SERVICE_HOST`, `MYELIN_PORT` and others
     /// for a service of our name, and those are passed over in silence.
     pub(crate) fn unknown_env(&self) -> Vec<(String, Option<&'static str>)> {
-        let known = || {
-            KEYS.iter()
-                .map(|key| key.env)
-                .chain(keys::OTHER_ENV.iter().copied())
-        };
-        let from_kubernetes = |name: &str| {
-            name.starts_with("MYELIN_SERVICE_")
-                || name == "MYELIN_PORT"
-                || name.starts_with("MYELIN_PORT_")
-        };
-        let strangers = self
-            .env
-            .iter()
-            .filter(|(name, _)| !known().any(|k| k == name) && !from_kubernetes(name));
-        strangers
-            .map(|(name, _)| (name.clone(), nearest(name, known())))
-            .collect()
+        let known = || KEYS.iter().map(|key| key.env).chain(keys::OTHER_ENV.iter().copied());
+        let from_kubernetes = |name: &str| name.starts_with("MYELIN_SERVICE_") || name == "MYELIN_PORT" || name.starts_with("MYELIN_PORT_");
+        let strangers = self.env.iter().filter(|(name, _)| !known().any(|k| k == name) && !from_kubernetes(name));
+        strangers.map(|(name, _)| (name.clone(), nearest(name, known()))).collect()
     }
 
     fn unreadable(&self, path: PathBuf, error: &std::io::Error) -> ConfigError {
@@ -141,19 +99,12 @@ impl Sources {
             Some((_, Origin::Flag(name))) => format!(" (named by {name})"),
             _ => String::new(),
         };
-        ConfigError::new(
-            Origin::File { path, line: 0 },
-            "",
-            Problem::Unreadable(format!("{}{asked_by}", reason(error))),
-        )
+        ConfigError::new(Origin::File { path, line: 0 }, "", Problem::Unreadable(format!("{}{asked_by}", reason(error))))
     }
 }
 
 /// The cause without the `(os error 2)` that helps nobody.
 pub(crate) fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error")
-        .next()
-        .unwrap_or(&text)
-        .to_lowercase()
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }

@@ -21,15 +21,8 @@ fn read(text: &str) -> Result<(Settings, Vec<Route>), Vec<String>> {
 fn the_defaults_make_a_configuration_that_binds_loopback() {
     let config = Config::new(Settings::defaults(), Vec::new());
     assert!(config.serve.listen.ip().is_loopback() && config.serve.http.ip().is_loopback());
-    for endpoint in [
-        &config.discovery.listen,
-        &config.hub.publishers,
-        &config.hub.subscribers,
-    ] {
-        assert!(
-            endpoint.bind_addr().expect("an address").ip().is_loopback(),
-            "{endpoint}"
-        );
+    for endpoint in [&config.discovery.listen, &config.hub.publishers, &config.hub.subscribers] {
+        assert!(bind_addr(endpoint).expect("an address").ip().is_loopback(), "{endpoint}");
     }
     assert_eq!(OVERFLOWS, Overflow::ALL.map(Overflow::as_str));
 }
@@ -37,19 +30,10 @@ fn the_defaults_make_a_configuration_that_binds_loopback() {
 #[test]
 fn names_are_unique_and_every_key_has_a_section() {
     for (index, key) in KEYS.iter().enumerate() {
-        assert!(
-            KEYS[..index]
-                .iter()
-                .all(|other| other.path != key.path && other.env != key.env),
-            "{}",
-            key.path
-        );
+        assert!(KEYS[..index].iter().all(|other| other.path != key.path && other.env != key.env), "{}", key.path);
         assert!(key.path.contains('.') && key.env.starts_with("MYELIN_"));
     }
-    assert_eq!(
-        keys::sections(),
-        ["serve", "bus", "discovery", "hub", "limits"]
-    );
+    assert_eq!(keys::sections(), ["serve", "bus", "discovery", "hub", "limits"]);
 }
 
 #[test]
@@ -57,25 +41,15 @@ fn the_example_file_sets_every_key_to_its_default() {
     let (settings, routes) = read(EXAMPLE).expect("the example parses");
     for ((key, example), (_, default)) in settings.iter().zip(Settings::defaults().iter()) {
         assert_eq!(example.value, default.value, "{}", key.path);
-        assert_ne!(
-            example.origin,
-            Origin::Default,
-            "{} is missing in the example",
-            key.path
-        );
+        assert_ne!(example.origin, Origin::Default, "{} is missing in the example", key.path);
     }
     assert!(routes.is_empty(), "routes in the example are commented out");
 }
 
 #[test]
 fn the_commented_routes_of_the_example_are_valid() {
-    let start = EXAMPLE
-        .find("#[[route]]")
-        .expect("the example shows routes");
-    let uncommented: String = EXAMPLE[start..]
-        .lines()
-        .map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line)))
-        .collect();
+    let start = EXAMPLE.find("#[[route]]").expect("the example shows routes");
+    let uncommented: String = EXAMPLE[start..].lines().map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line))).collect();
     let (_, routes) = read(&uncommented).expect("the commented routes parse");
     let kinds: Vec<_> = routes.iter().map(|route| route.kind.as_str()).collect();
     assert_eq!(kinds, ["service", "topic", "pipeline"]);
@@ -84,66 +58,30 @@ fn the_commented_routes_of_the_example_are_valid() {
 #[test]
 fn each_fault_is_one_line_with_file_line_and_key() {
     let cases = [
-        (
-            "[serve]\nlisten_ = 'x'",
-            "m.toml:2: serve.listen_: unknown key, did you mean listen?",
-        ),
-        (
-            "[serve]\n\nport_range = 'x'",
-            "m.toml:3: serve.port_range: unknown key, did you mean discovery.port_range?",
-        ),
-        (
-            "listen = 'x'",
-            "m.toml:1: listen: unknown key, did you mean serve.listen?",
-        ),
-        (
-            "[serv]\nlisten = 'x'",
-            "m.toml:1: serv: unknown section, did you mean [serve]?",
-        ),
-        (
-            "[serve]\nlisten = 4222",
-            "m.toml:2: serve.listen: expected an address such as \"127.0.0.1:4222\", found the number 4222",
-        ),
+        ("[serve]\nlisten_ = 'x'", "m.toml:2: serve.listen_: unknown key, did you mean listen?"),
+        ("[serve]\n\nport_range = 'x'", "m.toml:3: serve.port_range: unknown key, did you mean discovery.port_range?"),
+        ("listen = 'x'", "m.toml:1: listen: unknown key, did you mean serve.listen?"),
+        ("[serv]\nlisten = 'x'", "m.toml:1: serv: unknown section, did you mean [serve]?"),
+        ("[serve]\nlisten = 4222", "m.toml:2: serve.listen: expected an address such as \"127.0.0.1:4222\", found the number 4222"),
         (
             "[serve]\ndrain_timeout = 10",
             "m.toml:2: serve.drain_timeout: expected a duration with a unit, such as \"500ms\", \"5s\" or \"2m\", found 10 without a unit (write \"10s\" for seconds)",
         ),
-        (
-            "[bus]\npayload_max = '1GiB'",
-            "m.toml:2: bus.payload_max: 1GiB is out of range, allowed is 1KiB to 64MiB",
-        ),
+        ("[bus]\npayload_max = '1GiB'", "m.toml:2: bus.payload_max: 1GiB is out of range, allowed is 1KiB to 64MiB"),
         (
             "[bus]\noverflow = 'drop_odlest'",
             "m.toml:2: bus.overflow: \"drop_odlest\" is not one of block, drop_oldest, drop_newest, disconnect, did you mean drop_oldest?",
         ),
-        (
-            "[limits]\nconnections = 0",
-            "m.toml:2: limits.connections: 0 is out of range, allowed is 1 to 1000000",
-        ),
-        (
-            "[limits]\nconnections = -5",
-            "m.toml:2: limits.connections: -5 is out of range, allowed is 1 to 1000000",
-        ),
-        (
-            "serve = 3",
-            "m.toml:1: serve: expected the section [serve], found the number 3",
-        ),
-        (
-            "[route]\nname = 'a'",
-            "m.toml:1: route: expected [[route]] with double brackets, found a table",
-        ),
-        (
-            "[[route]]\nkind = 'topic'",
-            "m.toml:1: route[0].name: missing, each route needs a unique name",
-        ),
+        ("[limits]\nconnections = 0", "m.toml:2: limits.connections: 0 is out of range, allowed is 1 to 1000000"),
+        ("[limits]\nconnections = -5", "m.toml:2: limits.connections: -5 is out of range, allowed is 1 to 1000000"),
+        ("serve = 3", "m.toml:1: serve: expected the section [serve], found the number 3"),
+        ("[route]\nname = 'a'", "m.toml:1: route: expected [[route]] with double brackets, found a table"),
+        ("[[route]]\nkind = 'topic'", "m.toml:1: route[0].name: missing, each route needs a unique name"),
         (
             "[[route]]\nname = 'a'\nkind = 'servce'",
             "m.toml:3: route \"a\".kind: \"servce\" is not one of service, topic, pipeline, did you mean service?",
         ),
-        (
-            "[[route]]\nname = 'a'\nkind = 'topic'\npublisher = {}",
-            "m.toml:4: route \"a\".publisher: unknown key, did you mean publishers?",
-        ),
+        ("[[route]]\nname = 'a'\nkind = 'topic'\npublisher = {}", "m.toml:4: route \"a\".publisher: unknown key, did you mean publishers?"),
         (
             "[[route]]\nname = 'a'\nkind = 'topic'\npublishers = { bnd = [] }",
             "m.toml:4: route \"a\".publishers.bnd: unknown key, did you mean bind?",
@@ -156,23 +94,15 @@ fn each_fault_is_one_line_with_file_line_and_key() {
 
 #[test]
 fn broken_toml_names_the_line() {
-    let errors = read("[serve]\nlisten = \n")
-        .map(|_| ())
-        .expect_err("broken");
+    let errors = read("[serve]\nlisten = \n").map(|_| ()).expect_err("broken");
     assert_eq!(errors.len(), 1);
-    assert!(
-        errors[0].starts_with("m.toml:2: not valid TOML: "),
-        "{}",
-        errors[0]
-    );
+    assert!(errors[0].starts_with("m.toml:2: not valid TOML: "), "{}", errors[0]);
     assert!(!errors[0].contains('\n'));
 }
 
 #[test]
 fn every_fault_of_a_file_is_reported_in_order_of_lines() {
-    let errors = read("[serve]\nzzz = 1\nhttp = 2\n[bus]\noverflow = 'x'\n")
-        .map(|_| ())
-        .expect_err("three faults");
+    let errors = read("[serve]\nzzz = 1\nhttp = 2\n[bus]\noverflow = 'x'\n").map(|_| ()).expect_err("three faults");
     let lines: Vec<_> = errors.iter().map(|error| &error[..8]).collect();
     assert_eq!(lines, ["m.toml:2", "m.toml:3", "m.toml:5"]);
 }
@@ -180,72 +110,27 @@ fn every_fault_of_a_file_is_reported_in_order_of_lines() {
 #[test]
 fn a_side_takes_one_endpoint_or_a_list() {
     let (_, routes) = read("[[route]]\nname='a'\nkind='service'\ncallers={bind='tcp://*:5'}\nagents={connect=['tcp://h:1','tcp://h:2']}\nwindow=4\non_caller_gone='drop'\n").expect("valid");
-    let RouteKind::Service {
-        callers,
-        agents,
-        window,
-        on_caller_gone,
-        ..
-    } = &routes[0].kind
-    else {
-        panic!("a service")
-    };
-    assert_eq!(
-        (
-            callers.bind.len(),
-            agents.connect.len(),
-            *window,
-            *on_caller_gone
-        ),
-        (1, 2, 4, Linger::Drop)
-    );
+    let RouteKind::Service { callers, agents, window, on_caller_gone, .. } = &routes[0].kind else { panic!("a service") };
+    assert_eq!((callers.bind.len(), agents.connect.len(), *window, *on_caller_gone), (1, 2, 4, Linger::Drop));
 }
 
 #[test]
 fn later_sources_win_and_are_remembered() {
-    let flag = |key: &str, value: &str| Flag {
-        name: format!("--set {key}"),
-        key: key.to_owned(),
-        value: value.to_owned(),
-    };
+    let flag = |key: &str, value: &str| Flag { name: format!("--set {key}"), key: key.to_owned(), value: value.to_owned() };
     let sources = Sources {
         file: None,
-        env: vec![
-            ("MYELIN_LISTEN".into(), "127.0.0.1:1".into()),
-            ("MYELIN_HTTP".into(), "127.0.0.1:2".into()),
-        ],
+        env: vec![("MYELIN_LISTEN".into(), "127.0.0.1:1".into()), ("MYELIN_HTTP".into(), "127.0.0.1:2".into())],
         flags: vec![flag("serve.http", "127.0.0.1:3")],
     };
     let config = sources.load().expect("valid");
-    assert_eq!(
-        (config.serve.listen.port(), config.serve.http.port()),
-        (1, 3)
-    );
-    assert_eq!(
-        config.settings.origin("serve.listen").to_string(),
-        "env MYELIN_LISTEN"
-    );
-    assert_eq!(
-        config.settings.origin("serve.http").to_string(),
-        "flag --set serve.http"
-    );
+    assert_eq!((config.serve.listen.port(), config.serve.http.port()), (1, 3));
+    assert_eq!(config.settings.origin("serve.listen").to_string(), "env MYELIN_LISTEN");
+    assert_eq!(config.settings.origin("serve.http").to_string(), "flag --set serve.http");
 }
 
 #[test]
 fn unknown_variables_get_a_hint_unless_they_come_from_kubernetes() {
-    let names = [
-        "MYELIN_LISTNE",
-        "MYELIN_PORT",
-        "MYELIN_SERVICE_HOST",
-        "MYELIN_PORT_4222_TCP",
-        "MYELIN_LOG",
-    ];
-    let sources = Sources {
-        env: names.map(|name| (name.to_owned(), String::new())).to_vec(),
-        ..Sources::default()
-    };
-    assert_eq!(
-        sources.unknown_env(),
-        [("MYELIN_LISTNE".to_owned(), Some("MYELIN_LISTEN"))]
-    );
+    let names = ["MYELIN_LISTNE", "MYELIN_PORT", "MYELIN_SERVICE_HOST", "MYELIN_PORT_4222_TCP", "MYELIN_LOG"];
+    let sources = Sources { env: names.map(|name| (name.to_owned(), String::new())).to_vec(), ..Sources::default() };
+    assert_eq!(sources.unknown_env(), [("MYELIN_LISTNE".to_owned(), Some("MYELIN_LISTEN"))]);
 }

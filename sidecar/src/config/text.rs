@@ -34,21 +34,15 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
 /// The duration in its largest whole unit.
 pub(crate) fn show_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    let (name, unit) = DURATION_UNITS
-        .into_iter()
-        .rev()
-        .find(|(_, unit)| millis >= *unit && millis.is_multiple_of(*unit))
-        .unwrap_or(("ms", 1));
+    let (name, unit) =
+        DURATION_UNITS.into_iter().rev().find(|(_, unit)| millis >= *unit && millis.is_multiple_of(*unit)).unwrap_or(("ms", 1));
     format!("{}{name}", millis / unit)
 }
 
 /// The size in its largest whole binary unit.
 pub(crate) fn show_size(bytes: u64) -> String {
-    let (name, unit) = SIZE_UNITS[..4]
-        .iter()
-        .rev()
-        .find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit))
-        .unwrap_or(&SIZE_UNITS[0]);
+    let (name, unit) =
+        SIZE_UNITS[..4].iter().rev().find(|(_, unit)| bytes >= *unit && bytes.is_multiple_of(*unit)).unwrap_or(&SIZE_UNITS[0]);
     format!("{}{name}", bytes / unit)
 }
 
@@ -67,9 +61,7 @@ fn scaled(number: &str, unit: u64) -> Option<u64> {
     }
     let whole: u64 = whole.replace('_', "").parse().ok()?;
     let thousandths: u64 = format!("{decimals:0<3}").parse().ok()?;
-    whole
-        .checked_mul(unit)?
-        .checked_add(thousandths.checked_mul(unit)? / 1_000)
+    whole.checked_mul(unit)?.checked_add(thousandths.checked_mul(unit)? / 1_000)
 }
 
 #[cfg(test)]
@@ -78,29 +70,10 @@ mod tests {
 
     #[test]
     fn durations_need_a_unit_and_come_back() {
-        for (text, millis) in [
-            ("500ms", 500),
-            ("5s", 5_000),
-            ("1.5m", 90_000),
-            ("2h", 7_200_000),
-            ("0.1s", 100),
-            ("10 s", 10_000),
-        ] {
-            assert_eq!(
-                parse_duration(text),
-                Some(Duration::from_millis(millis)),
-                "{text}"
-            );
+        for (text, millis) in [("500ms", 500), ("5s", 5_000), ("1.5m", 90_000), ("2h", 7_200_000), ("0.1s", 100), ("10 s", 10_000)] {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
-        for text in [
-            "10",
-            "",
-            "s",
-            "-1s",
-            "5 parsecs",
-            "1.2.3s",
-            "99999999999999999h",
-        ] {
+        for text in ["10", "", "s", "-1s", "5 parsecs", "1.2.3s", "99999999999999999h"] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
         for text in ["500ms", "5s", "90s", "2m", "2h", "0ms"] {
@@ -110,14 +83,7 @@ mod tests {
 
     #[test]
     fn sizes_take_both_families_and_come_back() {
-        for (text, bytes) in [
-            ("8MiB", 8 << 20),
-            ("1.5KiB", 1536),
-            ("10MB", 10_000_000),
-            ("4096", 4096),
-            ("65_536", 65_536),
-            ("7 B", 7),
-        ] {
+        for (text, bytes) in [("8MiB", 8 << 20), ("1.5KiB", 1536), ("10MB", 10_000_000), ("4096", 4096), ("65_536", 65_536), ("7 B", 7)] {
             assert_eq!(parse_size(text), Some(bytes), "{text}");
         }
         for text in ["", "MiB", "8mib", "-1", "1e3", "99999999999GiB"] {

@@ -41,7 +41,7 @@ pub(crate) struct Serve {
 pub(crate) struct Bus {
     /// Largest payload in bytes.
     pub(crate) payload_max: usize,
-    /// What a subscriber's full queue does, unless the subscriber or the route says otherwise.
+    /// What the full queue of a subscriber of the hub or of a topic does, unless the route says otherwise.
     pub(crate) overflow: Overflow,
 }
 
@@ -87,10 +87,7 @@ impl Config {
                 state_dir: settings.path("serve.state_dir"),
                 drain_timeout: settings.duration("serve.drain_timeout"),
             },
-            bus: Bus {
-                payload_max: settings.number("bus.payload_max"),
-                overflow: overflow(settings.choice("bus.overflow")),
-            },
+            bus: Bus { payload_max: settings.number("bus.payload_max"), overflow: overflow(settings.choice("bus.overflow")) },
             discovery: Discovery {
                 enabled: settings.bool("discovery.enabled"),
                 listen: settings.bind("discovery.listen"),
@@ -117,6 +114,5 @@ impl Config {
 
 /// The policy behind a name that the key table has already accepted.
 pub(super) fn overflow(name: &str) -> Overflow {
-    name.parse()
-        .expect("the key table lists exactly the names of Overflow")
+    name.parse().expect("the key table lists exactly the names of Overflow")
 }

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::endpoint::Endpoint;
+use myelin_bridge_zmq::discovery::address::AllowedHost;
+
+use super::endpoint::{self, Endpoint};
 use super::error::Problem;
 use super::suggest::nearest;
 use super::text::{parse_duration, parse_size, show_duration, show_size};
@@ -83,8 +85,8 @@ impl Kind {
             Self::Count { .. } => "a whole number".into(),
             Self::Choice(names) => format!("one of {}", names.join(", ")),
             Self::Host => "a host name or address without a port".into(),
-            Self::Hosts => "a list of host names or addresses, such as [\"10.0.0.7\"]".into(),
-            Self::Ports => "a port range such as \"20000-29999\"".into(),
+            Self::Hosts => "a list of host names, addresses or networks, such as [\"10.0.0.7\", \"10.1.0.0/16\"]".into(),
+            Self::Ports => "a port range such as \"17000-21999\"".into(),
         }
     }
 
@@ -98,16 +100,9 @@ impl Kind {
                 found: format!("{number} without a unit (write \"{number}s\" for seconds)"),
             }),
             (Self::Hosts, Raw::Texts(hosts)) => self.hosts(hosts.iter().map(String::as_str)),
-            (Self::Hosts, Raw::Text(text)) => self.hosts(
-                text.split(',')
-                    .map(str::trim)
-                    .filter(|host| !host.is_empty()),
-            ),
+            (Self::Hosts, Raw::Text(text)) => self.hosts(text.split(',').map(str::trim).filter(|host| !host.is_empty())),
             (_, Raw::Text(text)) => self.text(text.trim()),
-            (_, other) => Err(Problem::WrongType {
-                expected: self.expected(),
-                found: other.describe(),
-            }),
+            (_, other) => Err(Problem::WrongType { expected: self.expected(), found: other.describe() }),
         }
     }
 
@@ -118,23 +113,15 @@ impl Kind {
                 "false" | "0" | "no" | "off" => Some(Value::Bool(false)),
                 _ => None,
             },
-            Self::Address => Endpoint::parse(text.strip_prefix("nats://").unwrap_or(text))
-                .and_then(|e| e.bind_addr())
-                .map(Value::Address),
-            Self::Bind => Endpoint::parse(text)
-                .filter(|e| matches!(e, Endpoint::Ipc(_)) || e.bind_addr().is_some())
-                .map(Value::Endpoint),
-            Self::Connect => Endpoint::parse(text)
-                .filter(Endpoint::is_reachable)
-                .map(Value::Endpoint),
+            Self::Address => {
+                endpoint::parse(text.strip_prefix("nats://").unwrap_or(text)).as_ref().and_then(endpoint::bind_addr).map(Value::Address)
+            }
+            Self::Bind => endpoint::parse(text).filter(|endpoint| endpoint::bind_addr(endpoint).is_some()).map(Value::Endpoint),
+            Self::Connect => endpoint::parse(text).filter(endpoint::is_reachable).map(Value::Endpoint),
             Self::Path => (!text.is_empty()).then(|| Value::Path(text.into())),
             Self::Duration { min, max } => match parse_duration(text) {
                 Some(value) if value < min || value > max => {
-                    return Err(out_of_range(
-                        show_duration(value),
-                        show_duration(min),
-                        show_duration(max),
-                    ));
+                    return Err(out_of_range(show_duration(value), show_duration(min), show_duration(max)));
                 }
                 other => other.map(Value::Duration),
             },
@@ -146,12 +133,8 @@ impl Kind {
                 Ok(number) => return self.number(number),
                 Err(_) => None,
             },
-            Self::Choice(names) => names
-                .iter()
-                .find(|name| **name == text)
-                .map(|name| Value::Choice(name)),
-            Self::Host => (text.is_empty() || is_host(text))
-                .then(|| Value::Host((!text.is_empty()).then(|| text.to_owned()))),
+            Self::Choice(names) => names.iter().find(|name| **name == text).map(|name| Value::Choice(name)),
+            Self::Host => (text.is_empty() || is_host(text)).then(|| Value::Host((!text.is_empty()).then(|| text.to_owned()))),
             Self::Ports => return self.ports(text),
             Self::Hosts => None,
         };
@@ -164,16 +147,11 @@ impl Kind {
             Self::Count { min, max } => (min, max, |count| count.to_string()),
             _ => return Err(self.bad(&number.to_string())),
         };
-        let value = u64::try_from(number)
-            .map_err(|_| out_of_range(number.to_string(), show(min), show(max)))?;
+        let value = u64::try_from(number).map_err(|_| out_of_range(number.to_string(), show(min), show(max)))?;
         if value < min || value > max {
             return Err(out_of_range(show(value), show(min), show(max)));
         }
-        Ok(if matches!(self, Self::Size { .. }) {
-            Value::Size(value)
-        } else {
-            Value::Count(value)
-        })
+        Ok(if matches!(self, Self::Size { .. }) { Value::Size(value) } else { Value::Count(value) })
     }
 
     fn ports(self, text: &str) -> Result<Value, Problem> {
@@ -184,11 +162,7 @@ impl Kind {
                 expected: "a range that starts before it ends".to_owned(),
                 suggestion: Some(format!("{last}-{first}")),
             }),
-            (Ok(first), Ok(_)) if first < 1024 => Err(out_of_range(
-                first.to_string(),
-                "1024".to_owned(),
-                "65535".to_owned(),
-            )),
+            (Ok(first), Ok(_)) if first < 1024 => Err(out_of_range(first.to_string(), "1024".to_owned(), "65535".to_owned())),
             (Ok(first), Ok(last)) => Ok(Value::Ports { first, last }),
             _ => Err(self.bad(text)),
         }
@@ -196,13 +170,7 @@ impl Kind {
 
     fn hosts<'a>(self, hosts: impl Iterator<Item = &'a str>) -> Result<Value, Problem> {
         hosts
-            .map(|host| {
-                if is_host(host) {
-                    Ok(host.to_owned())
-                } else {
-                    Err(self.bad(host))
-                }
-            })
+            .map(|host| if host.parse::<AllowedHost>().is_ok() { Ok(host.to_owned()) } else { Err(self.bad(host)) })
             .collect::<Result<_, _>>()
             .map(Value::Hosts)
     }
@@ -210,17 +178,21 @@ impl Kind {
     fn bad(self, found: &str) -> Problem {
         let suggestion = match self {
             Self::Choice(names) => nearest(found, names.iter().copied()).map(str::to_owned),
-            Self::Duration { .. }
-                if !found.is_empty() && found.bytes().all(|b| b.is_ascii_digit()) =>
-            {
-                Some(format!("{found}s"))
-            }
+            Self::Duration { .. } if !found.is_empty() && found.bytes().all(|b| b.is_ascii_digit()) => Some(format!("{found}s")),
             _ => None,
         };
-        Problem::BadValue {
-            found: found.to_owned(),
-            expected: self.expected(),
-            suggestion,
+        Problem::BadValue { found: found.to_owned(), expected: self.expected(), suggestion }
+    }
+}
+
+impl Value {
+    /// As a machine reads it: switches, counts and lists as such, sizes in bytes, the rest as text.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Bool(on) => (*on).into(),
+            Self::Count(number) | Self::Size(number) => (*number).into(),
+            Self::Hosts(hosts) => hosts.clone().into(),
+            other => other.to_string().into(),
         }
     }
 }
@@ -239,11 +211,7 @@ impl Raw {
 }
 
 fn is_host(text: &str) -> bool {
-    text.parse::<std::net::IpAddr>().is_ok()
-        || (!text.is_empty()
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)))
+    text.parse::<std::net::IpAddr>().is_ok() || (!text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)))
 }
 
 fn out_of_range(found: String, min: String, max: String) -> Problem {

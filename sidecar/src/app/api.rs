@@ -1,0 +1,49 @@
+//! The request subjects under `$MYELIN.API.`: what other commands and programs can ask a running sidecar.
+
+use std::time::Instant;
+
+use myelin_bus::wire::{Body, Filter};
+use myelin_bus::{Bus, Overflow, SubscribeError, SubscribeOptions, Subscription};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::agents::{AgentsReply, AgentsSource};
+
+/// Answers with the version; also what `/readyz` asks, so it takes the way of every other message.
+pub(crate) const PING: &str = "$MYELIN.API.PING";
+/// Answers with [`AgentsReply`] as JSON.
+pub(crate) const AGENTS_LIST: &str = "$MYELIN.API.AGENTS.LIST";
+
+const ALL: &str = "$MYELIN.API.>";
+
+/// Answers requests until `token` is cancelled. Callers that ask faster than we answer lose the newest questions and time out.
+pub(super) async fn start(bus: &Bus, agents: AgentsSource, tracker: &TaskTracker, token: CancellationToken) -> Result<(), SubscribeError> {
+    let filter = Filter::new(ALL).expect("a valid constant");
+    let options = SubscribeOptions { overflow: Overflow::DropNewest, ..SubscribeOptions::default() };
+    let subscription = bus.subscribe(&filter, options).await?;
+    let bus = bus.clone();
+    tracker.spawn(async move {
+        tokio::select! {
+            () = serve(&bus, subscription, &agents) => {}
+            () = token.cancelled() => {}
+        }
+    });
+    Ok(())
+}
+
+async fn serve(bus: &Bus, mut subscription: Subscription, agents: &AgentsSource) {
+    let started = Instant::now();
+    while let Some(message) = subscription.next().await {
+        let reply = match message.subject.as_str() {
+            PING => json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "pid": std::process::id(),
+                "uptime_s": started.elapsed().as_secs(),
+            }),
+            AGENTS_LIST => json!(AgentsReply { agents: agents() }),
+            unknown => json!({ "error": format!("unknown request {unknown}") }),
+        };
+        message.respond(bus, Body::from(reply.to_string()));
+    }
+}

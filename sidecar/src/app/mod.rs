@@ -1,0 +1,20 @@
+//! The running sidecar: built in one place, run through named phases, stopped by one deadline.
+//!
+//! [`App::build`] (in `build.rs`) binds and connects everything and fails naming the setting; [`App::run`] (in `run.rs`)
+//! goes through the phases. Between the two nothing is left that can fail.
+
+mod agents;
+mod api;
+mod build;
+mod error;
+mod listens;
+mod phase;
+mod routes;
+mod run;
+
+pub(crate) use agents::{AgentEntry, AgentsReply};
+pub(crate) use api::{AGENTS_LIST, PING};
+pub(crate) use build::App;
+pub(crate) use listens::Listens;
+pub(crate) use phase::Phase;
+pub(crate) use run::Outcome;

@@ -1,0 +1,193 @@
+//! Configured routes, turned into sockets of the bridge.
+
+use std::net::SocketAddr;
+
+use myelin_bridge_zmq::front::{BindError, Connector, Endpoint, Listener};
+use myelin_bridge_zmq::routes::service::{OnCallerGone, QueueBounds, Service, ServiceConfig};
+use myelin_bridge_zmq::routes::{RouteContext, RouteError, pipeline::Pipeline, topic::Topic};
+
+use super::agents::AgentEntry;
+use super::error::BuildError;
+use super::listens::Listens;
+use crate::config::{Config, Linger, Role, Route, RouteKind, Side, Use};
+
+/// Everything that routes keep open. Dropping it closes them.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    routes: Vec<(Route, Handle)>,
+    listeners: Vec<Listener>,
+    connectors: Vec<Connector>,
+}
+
+#[derive(Debug)]
+enum Handle {
+    Service(Service),
+    Topic(Topic),
+    Pipeline(Pipeline),
+}
+
+/// A route only has the two roles of its kind; see `RouteKind::sides`.
+const ROLES: &str = "a route has no other roles than those of its kind";
+
+impl Handle {
+    fn new(context: &RouteContext, config: &Config, route: &Route) -> Result<Self, RouteError> {
+        let waiting = QueueBounds { bytes_max: config.limits.queue_bytes, requests_max: config.limits.queue_messages };
+        Ok(match &route.kind {
+            RouteKind::Service { window, on_caller_gone, fail_fast, .. } => {
+                let on_caller_gone = match on_caller_gone {
+                    Linger::Deliver => OnCallerGone::Deliver,
+                    Linger::Drop => OnCallerGone::Drop,
+                };
+                let fail_fast = fail_fast.clone().map(Into::into);
+                let settings = ServiceConfig { window: *window as usize, on_caller_gone, waiting, fail_fast };
+                Self::Service(Service::new(context, &route.name, settings)?)
+            }
+            RouteKind::Topic { overflow, .. } => Self::Topic(Topic::new(context, &route.name, overflow.unwrap_or(config.bus.overflow))?),
+            RouteKind::Pipeline { .. } => Self::Pipeline(Pipeline::new(context, &route.name, waiting)?),
+        })
+    }
+
+    async fn bind(&self, role: Role, at: &Endpoint) -> Result<Listener, BindError> {
+        match (self, role) {
+            (Self::Service(service), Role::Callers) => service.bind_callers(at).await,
+            (Self::Service(service), Role::Agents) => service.bind_agents(at).await,
+            (Self::Topic(topic), Role::Publishers) => topic.bind_publishers(at).await,
+            (Self::Topic(topic), Role::Subscribers) => topic.bind_subscribers(at).await,
+            (Self::Pipeline(pipeline), Role::Producers) => pipeline.bind_producers(at).await,
+            (Self::Pipeline(pipeline), Role::Consumers) => pipeline.bind_consumers(at).await,
+            _ => unreachable!("{ROLES}"),
+        }
+    }
+
+    fn connect(&self, role: Role, to: &Endpoint) -> Connector {
+        match (self, role) {
+            (Self::Service(service), Role::Callers) => service.connect_callers(to),
+            (Self::Service(service), Role::Agents) => service.connect_agent(to),
+            (Self::Topic(topic), Role::Publishers) => topic.connect_publisher(to),
+            (Self::Topic(topic), Role::Subscribers) => topic.connect_subscriber(to),
+            (Self::Pipeline(pipeline), Role::Producers) => pipeline.connect_producer(to),
+            (Self::Pipeline(pipeline), Role::Consumers) => pipeline.connect_consumer(to),
+            _ => unreachable!("{ROLES}"),
+        }
+    }
+}
+
+impl Routes {
+    /// Opens one configured route.
+    pub(super) async fn open(
+        &mut self,
+        context: &RouteContext,
+        config: &Config,
+        route: &Route,
+        listens: &mut Listens,
+    ) -> Result<(), BuildError> {
+        let handle = Handle::new(context, config, route).map_err(|error| BuildError::Setting {
+            place: route.origin.to_string(),
+            setting: format!("route {:?}", route.name),
+            reason: with_causes(&error),
+        })?;
+        for (role, side) in route.kind.sides() {
+            for endpoint in &side.bind {
+                let listener = handle.bind(role, endpoint).await;
+                let listener = listener.map_err(|error| bind_failed(&used(route, role, side, endpoint), error))?;
+                let url = Endpoint::from(listener.local_addr()).to_string();
+                if route.name == HUB {
+                    listens.add("hub", url, format!("{} connect here", peers(role)));
+                } else {
+                    listens.add("route", url, format!("{} of {} {:?}", peers(role), route.kind.as_str(), route.name));
+                }
+                self.listeners.push(listener);
+            }
+            self.connectors.extend(side.connect.iter().map(|endpoint| handle.connect(role, endpoint)));
+        }
+        self.routes.push((route.clone(), handle));
+        Ok(())
+    }
+
+    /// The hub: one topic that publishers and subscribers both connect to.
+    pub(super) async fn open_hub(&mut self, context: &RouteContext, config: &Config, listens: &mut Listens) -> Result<(), BuildError> {
+        let side = |setting: &str, endpoint: &Endpoint| Side {
+            bind: vec![endpoint.clone()],
+            connect: Vec::new(),
+            origin: Some(config.settings.origin(setting).clone()),
+        };
+        let hub = Route {
+            name: HUB.to_owned(),
+            kind: RouteKind::Topic {
+                publishers: side("hub.publishers", &config.hub.publishers),
+                subscribers: side("hub.subscribers", &config.hub.subscribers),
+                overflow: None,
+            },
+            origin: config.settings.origin("hub.enabled").clone(),
+        };
+        self.open(context, config, &hub, listens).await
+    }
+
+    /// Agents that routes connect to, as far as their sockets know them.
+    pub(super) fn agents(&self) -> Vec<AgentEntry> {
+        let services = self.routes.iter().filter_map(|(route, handle)| match (&route.kind, handle) {
+            (RouteKind::Service { agents, .. }, Handle::Service(service)) => Some((route, agents, service)),
+            _ => None,
+        });
+        services
+            .map(|(route, agents, service)| AgentEntry {
+                name: route.name.clone(),
+                state: state(service.agents_connected()),
+                subject: service.subject().to_string(),
+                endpoints: agents.connect.iter().map(ToString::to_string).collect(),
+                local_port: None,
+                health_port: None,
+                source: "route".to_owned(),
+                waiting: service.requests_waiting(),
+            })
+            .collect()
+    }
+}
+
+/// The name and token of the hub's topic.
+pub(super) const HUB: &str = "hub";
+
+/// The state of a service with this many connected agents.
+pub(super) fn state(connected: usize) -> String {
+    if connected > 0 { "connected".to_owned() } else { "away".to_owned() }
+}
+
+fn used(route: &Route, role: Role, side: &Side, endpoint: &Endpoint) -> Use {
+    let setting = if route.name == HUB { format!("hub.{role}") } else { format!("route {:?}.{role}", route.name) };
+    Use { setting, origin: side.origin.clone().unwrap_or_else(|| route.origin.clone()), endpoint: endpoint.clone(), route: None }
+}
+
+/// A bind error with the setting that asked for it.
+pub(super) fn bind_failed(used: &Use, error: BindError) -> BuildError {
+    match error {
+        BindError::Resolve { source, .. } | BindError::InUse { source, .. } | BindError::Bind { source, .. } => {
+            let address: Option<SocketAddr> = crate::config::bind_addr(&used.endpoint);
+            BuildError::binding(used, address, &source)
+        }
+        other => BuildError::Setting { place: used.origin.to_string(), setting: used.setting.clone(), reason: with_causes(&other) },
+    }
+}
+
+/// What connects to that side, in the words of ZeroMQ.
+const fn peers(role: Role) -> &'static str {
+    match role {
+        Role::Callers => "REQ, DEALER callers",
+        Role::Agents => "REP, ROUTER agents",
+        Role::Publishers => "PUB agents",
+        Role::Subscribers => "SUB agents",
+        Role::Producers => "PUSH agents",
+        Role::Consumers => "PULL agents",
+    }
+}
+
+/// An error and its causes in one line.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

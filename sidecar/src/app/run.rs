@@ -1,0 +1,97 @@
+//! From ready to stopped.
+
+use std::time::{Duration, Instant};
+
+use myelin_bus::Bus;
+use myelin_bus::listener::Listener as NatsListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::build::{App, Bridge};
+use super::phase::Phase;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Everything that was under way is done.
+    Clean,
+    /// Something was given up: the deadline passed, or a second signal came.
+    Forced,
+}
+
+/// How long closing the sockets may take once the deadline has passed.
+const FORCED_GRACE: Duration = Duration::from_millis(200);
+
+impl App {
+    /// Serves until `stop`, then drains until done, until the deadline, or until `force`.
+    ///
+    /// # Cancel safety
+    /// Dropping it stops without draining.
+    pub(crate) async fn run(self, stop: CancellationToken, force: CancellationToken) -> Outcome {
+        stop.cancelled().await;
+        let Self { bus, nats, bridge, http, phase, drain_timeout, tracker, token, .. } = self;
+        let deadline = Instant::now() + drain_timeout;
+        // From here on /readyz says no, so that whoever routes to us stops; what still comes is served until the bus drains.
+        enter(&phase, Phase::Refusing);
+        let ending = async {
+            enter(&phase, Phase::Draining);
+            let drained = drain(&bus, deadline).await;
+            let closed = close(nats, &bridge, deadline).await;
+            let saved = save(&tracker, &token, deadline).await;
+            enter(&phase, Phase::Flushed);
+            if drained && closed && saved { Outcome::Clean } else { Outcome::Forced }
+        };
+        let outcome = tokio::select! {
+            outcome = ending => outcome,
+            () = force.cancelled() => {
+                tracing::warn!("second signal, stopping at once");
+                Outcome::Forced
+            }
+        };
+        http.stop();
+        enter(&phase, Phase::Stopped);
+        tracing::info!(?outcome, "stopped");
+        outcome
+    }
+}
+
+fn enter(phase: &watch::Sender<Phase>, next: Phase) {
+    tracing::info!(phase = next.as_str(), "phase");
+    phase.send_replace(next);
+}
+
+/// Lets requests get their replies and subscribers their messages. Returns whether all did.
+async fn drain(bus: &Bus, deadline: Instant) -> bool {
+    let drained = bus.drain(left(deadline)).await;
+    if !drained.is_clean() {
+        tracing::warn!(requests = drained.requests, messages = drained.messages, "serve.drain_timeout passed, giving up what is left");
+    }
+    drained.is_clean()
+}
+
+/// Writes out what the sockets still hold, then closes them. Returns whether all was written in time.
+async fn close(nats: NatsListener, bridge: &Bridge, deadline: Instant) -> bool {
+    let grace = left(deadline).max(FORCED_GRACE);
+    let (nats, bridge) = tokio::join!(nats.shutdown(grace), tokio::time::timeout(grace, bridge.front.shutdown()));
+    let closed = nats && bridge.is_ok();
+    if !closed {
+        tracing::warn!("serve.drain_timeout passed, some peers did not read what waited for them");
+    }
+    closed
+}
+
+/// Ends our own tasks; the last thing they do is to write state.
+async fn save(tracker: &TaskTracker, token: &CancellationToken, deadline: Instant) -> bool {
+    token.cancel();
+    tracker.close();
+    let saved = tokio::time::timeout(left(deadline).max(FORCED_GRACE), tracker.wait()).await.is_ok();
+    if !saved {
+        tracing::warn!("serve.drain_timeout passed before all state was written");
+    }
+    saved
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}

@@ -1,0 +1,118 @@
+//! The command line: what can be typed, and what becomes of it. One file per verb.
+
+mod agents;
+mod config;
+mod config_args;
+mod doctor;
+mod failure;
+mod logs;
+mod output;
+mod payload;
+mod publish;
+mod reply;
+mod req;
+mod serve;
+mod server;
+mod sub;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use failure::Failure;
+
+/// One sidecar per machine: message bus for fleets of AI agents, over sockets they already speak.
+#[derive(Debug, Parser)]
+#[command(name = "myelin", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// What to log to stderr: error, warn, info, debug, trace, or a filter such as myelin_bus=debug
+    #[arg(long, global = true, env = "MYELIN_LOG", value_name = "FILTER")]
+    log: Option<String>,
+
+    /// Log as JSON lines
+    #[arg(long, global = true)]
+    log_json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start the sidecar
+    Serve(serve::Args),
+    /// Publish a message
+    Pub(publish::Args),
+    /// Print what is published
+    Sub(sub::Args),
+    /// Send a request and print the reply
+    Req(req::Args),
+    /// Answer requests
+    Reply(reply::Args),
+    /// List the agents that are attached to a running sidecar
+    Agents(agents::Args),
+    /// Find mistakes in the configuration and on this machine
+    Doctor(doctor::Args),
+    /// Check a configuration, or show the values in effect
+    Config(config::Args),
+}
+
+const AFTER_HELP: &str = "\
+Try it:
+  myelin serve                          in one terminal
+  myelin sub 'demo.>'                   in another
+  myelin pub demo.hello 'hello world'   in a third
+
+Exit codes: 0 clean, 1 forced stop or runtime error, 64 bad usage or configuration";
+
+/// Parses, runs one verb, and turns what went wrong into lines on stderr and an exit code.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let default_level = if matches!(cli.verb, Verb::Serve(_)) { "info" } else { "warn" };
+    logs::start(cli.log.as_deref(), default_level, cli.log_json)?;
+    match cli.verb {
+        Verb::Serve(args) => serve::run(args),
+        Verb::Pub(args) => server::block_on(publish::run(args)),
+        Verb::Sub(args) => server::block_on(sub::run(args)),
+        Verb::Req(args) => server::block_on(req::run(args)),
+        Verb::Reply(args) => server::block_on(reply::run(args)),
+        Verb::Agents(args) => server::block_on(agents::run(args)),
+        Verb::Doctor(args) => doctor::run(args),
+        Verb::Config(args) => config::run(args),
+    }
+}
+
+/// Help and version go to stdout with 0; everything else is a usage error.
+fn usage(error: &clap::Error) -> ExitCode {
+    let code = if error.use_stderr() { failure::EXIT_USAGE } else { 0 };
+    // Nothing is left to tell if even this cannot be printed.
+    error.print().ok();
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_verb_shows_examples() {
+        let mut command = super::Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            let help = verb.clone().render_long_help().to_string();
+            assert!(help.contains("Examples:"), "{} has no examples", verb.get_name());
+            assert!(help.contains("--json"), "{} has no --json", verb.get_name());
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Writing to stdout, flushed line by line and with errors that are noticed.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// Prints one line.
+pub(super) fn line(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()
+}
+
+/// Prints bytes as they are, and a line feed.
+pub(super) fn raw(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.write_all(b"\n")?;
+    stdout.flush()
+}
+
+/// Prints one JSON document on one line.
+pub(super) fn json(value: &impl Serialize) -> io::Result<()> {
+    line(&serde_json::to_string(value)?)
+}
+
+/// Rows under a header, columns as wide as their widest cell.
+pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([header[column].len()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let format = |cells: Vec<&str>| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let mut lines = vec![format(header.to_vec())];
+    lines.extend(rows.iter().map(|row| format(row.iter().map(String::as_str).collect())));
+    lines.join("\n")
+}

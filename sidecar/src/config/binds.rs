@@ -1,0 +1,56 @@
+//! Every place where a configuration listens and every place it connects to, with the setting that says so.
+
+use super::endpoint::Endpoint;
+use super::origin::Origin;
+use super::route::Role;
+use super::typed::Config;
+
+/// An endpoint and the setting it comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Use {
+    /// `serve.listen`, or `route "tts".callers`.
+    pub(crate) setting: String,
+    pub(crate) origin: Origin,
+    pub(crate) endpoint: Endpoint,
+    /// The route and the side, when it belongs to one.
+    pub(crate) route: Option<(String, Role)>,
+}
+
+impl Config {
+    /// Where we listen, in the order in which `serve` binds.
+    pub(crate) fn binds(&self) -> Vec<Use> {
+        let mut binds = Vec::new();
+        let mut own = |setting: &str, endpoint: Endpoint| {
+            let origin = self.settings.origin(setting).clone();
+            binds.push(Use { setting: setting.to_owned(), origin, endpoint, route: None });
+        };
+        own("serve.listen", self.serve.listen.into());
+        own("serve.http", self.serve.http.into());
+        if self.discovery.enabled {
+            own("discovery.listen", self.discovery.listen.clone());
+        }
+        if self.hub.enabled {
+            own("hub.publishers", self.hub.publishers.clone());
+            own("hub.subscribers", self.hub.subscribers.clone());
+        }
+        binds.extend(self.route_uses(|side| &side.bind));
+        binds
+    }
+
+    /// Where we connect to.
+    pub(crate) fn connects(&self) -> Vec<Use> {
+        self.route_uses(|side| &side.connect).collect()
+    }
+
+    fn route_uses<'a>(&'a self, pick: impl Fn(&'a super::route::Side) -> &'a Vec<Endpoint> + 'a) -> impl Iterator<Item = Use> + 'a {
+        let sides = self.routes.iter().flat_map(|route| route.kind.sides().map(|(role, side)| (route, role, side)));
+        sides.flat_map(move |(route, role, side)| {
+            pick(side).iter().map(move |endpoint| Use {
+                setting: format!("route {:?}.{role}", route.name),
+                origin: side.origin.clone().unwrap_or_else(|| route.origin.clone()),
+                endpoint: endpoint.clone(),
+                route: Some((route.name.clone(), role)),
+            })
+        })
+    }
+}

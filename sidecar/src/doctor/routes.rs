@@ -1,0 +1,52 @@
+//! Routes that contradict themselves or each other.
+
+use std::collections::HashMap;
+
+use super::finding::{Finding, Severity};
+use crate::config::{Config, Route};
+
+pub(super) fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = twice(&config.routes);
+    findings.extend(config.routes.iter().filter_map(side_missing));
+    findings
+}
+
+/// `route-name-twice`
+fn twice(routes: &[Route]) -> Vec<Finding> {
+    let mut first_of: HashMap<&str, &Route> = HashMap::new();
+    let mut findings = Vec::new();
+    for route in routes {
+        let Some(first) = first_of.get(route.name.as_str()) else {
+            first_of.insert(&route.name, route);
+            continue;
+        };
+        findings.push(Finding {
+            id: "route-name-twice",
+            severity: Severity::Error,
+            place: route.origin.to_string(),
+            what: format!("route {:?} is already defined at {}", route.name, first.origin),
+            why: "the subject is made of the name, so the two would receive each other's messages".to_owned(),
+            fix: "give one of them another name, or write both endpoints into one route".to_owned(),
+        });
+    }
+    findings
+}
+
+/// `route-side-missing`
+fn side_missing(route: &Route) -> Option<Finding> {
+    let sides = route.kind.sides();
+    let missing: Vec<_> = sides.iter().filter(|(_, side)| side.is_empty()).map(|(role, _)| role.as_str()).collect();
+    let (severity, why) = match missing.len() {
+        0 => return None,
+        1 => (Severity::Warning, "no ZeroMQ agent can use that side; only clients of the bus can"),
+        _ => (Severity::Error, "it connects nothing to nothing"),
+    };
+    Some(Finding {
+        id: "route-side-missing",
+        severity,
+        place: route.origin.to_string(),
+        what: format!("route {:?} has no endpoint for its {}", route.name, missing.join(" and its ")),
+        why: why.to_owned(),
+        fix: format!("add {} = {{ bind = [\"tcp://127.0.0.1:PORT\"] }} or {{ connect = [..] }}", missing.join(" and ")),
+    })
+}

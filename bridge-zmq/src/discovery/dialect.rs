@@ -52,7 +52,7 @@ pub enum Malformed {
     /// Not UTF-8.
     #[error("Invalid UTF-8 request")]
     Utf8,
-    /// Not JSON, or outside the bounds of [`json`](super::json).
+    /// Not JSON, or outside the bounds of [`json`].
     #[error("Invalid JSON request")]
     Json,
     /// JSON, but not an object.

@@ -94,8 +94,8 @@ enum LookupError {
 }
 
 impl Discovery {
-    /// Reads the registry back, attaches everyone in it, and is ready to answer. Needs a multi-threaded or blocking-capable
-    /// tokio runtime; its tasks run on `tracker` and end with `token`, after the last changes are on disk.
+    /// Reads the registry back, attaches everyone in it, and is ready to answer. Its tasks run on `tracker` and end with `token`, after the
+    /// last changes are on disk.
     ///
     /// # Errors
     /// When the registry file cannot be used. A damaged one can: that is logged, and costs the damaged entries only.

@@ -6,6 +6,7 @@
 //! - **No lock while handlers run.** A match list holds its receivers by reference count; a handler may publish, subscribe and unsubscribe.
 
 mod matched;
+mod memo;
 #[cfg(test)]
 mod model;
 mod trie;
@@ -13,9 +14,11 @@ mod trie;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{RwLock, RwLockWriteGuard};
 
 pub(crate) use self::matched::Matched;
+pub(crate) use self::memo::RouteCache;
+use self::memo::{Kept, Memo};
 use self::trie::Trie;
 use crate::InlineHandler;
 use crate::wire::{Filter, QueueGroup, Subject};
@@ -40,6 +43,7 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Router {
     trie: RwLock<Trie>,
+    memo: Memo,
     generation: AtomicU64,
     entries_max: usize,
 }
@@ -51,13 +55,9 @@ pub(crate) struct Place {
     entry: Arc<Entry>,
 }
 
-/// A publisher's memory of its match list.
-#[derive(Debug, Default)]
-pub(crate) struct RouteCache(Mutex<Option<(u64, Arc<Matched>)>>);
-
 impl Router {
     pub(crate) fn new(entries_max: usize) -> Self {
-        Self { trie: RwLock::default(), generation: AtomicU64::new(0), entries_max }
+        Self { trie: RwLock::default(), memo: Memo::default(), generation: AtomicU64::new(0), entries_max }
     }
 
     /// Adds a subscription; `None` when there are too many.
@@ -68,7 +68,7 @@ impl Router {
         }
         let entry = Arc::new(Entry { id: trie.next_id(), open: AtomicBool::new(true), handler });
         trie.insert(&interest, Arc::clone(&entry));
-        self.generation.fetch_add(1, Ordering::Release);
+        self.changed(trie);
         Some(Place { interest, entry })
     }
 
@@ -77,20 +77,24 @@ impl Router {
         place.entry.open.store(false, Ordering::Release);
         let mut trie = self.trie.write();
         let removed = trie.remove(&place.interest, place.entry.id);
-        self.generation.fetch_add(1, Ordering::Release);
-        drop(trie);
+        self.changed(trie);
         // The entry may be the last reference to its handler, whose drop may lead back here.
         drop(removed);
     }
 
     /// Removes every subscription.
     pub(crate) fn clear(&self) {
-        let removed = {
-            let mut trie = self.trie.write();
-            self.generation.fetch_add(1, Ordering::Release);
-            std::mem::take(&mut *trie)
-        };
+        let mut trie = self.trie.write();
+        let removed = std::mem::take(&mut *trie);
+        self.changed(trie);
         removed.for_each(&mut |entry| entry.open.store(false, Ordering::Release));
+    }
+
+    /// Ends a change: every list made before is outdated.
+    fn changed(&self, trie: RwLockWriteGuard<'_, Trie>) {
+        self.generation.fetch_add(1, Ordering::Release);
+        drop(trie);
+        self.memo.clear();
     }
 
     #[cfg(test)]
@@ -104,26 +108,28 @@ impl Router {
     }
 
     /// The receivers of a subject, now.
-    pub(crate) fn matches(&self, subject: &Subject) -> Matched {
-        self.trie.read().matches(subject)
+    pub(crate) fn matches(&self, subject: &Subject) -> Arc<Matched> {
+        self.memo.get(subject).unwrap_or_else(|| self.make(subject)).list
     }
 
-    /// The receivers of a subject, from the cache while nothing has changed. A cache belongs to one subject.
+    /// As [`matches`](Self::matches), without a look-up while nothing has changed. A cache belongs to one subject.
     pub(crate) fn matches_cached(&self, cache: &RouteCache, subject: &Subject) -> Arc<Matched> {
-        let current = self.generation.load(Ordering::Acquire);
-        if let Some((generation, matched)) = &*cache.0.lock()
-            && *generation == current
-        {
-            return Arc::clone(matched);
-        }
-        let (generation, matched) = {
+        let generation = self.generation.load(Ordering::Acquire);
+        cache.get(generation).unwrap_or_else(|| {
+            let kept = self.memo.get(subject).filter(|kept| kept.generation == generation);
+            let kept = kept.unwrap_or_else(|| self.make(subject));
+            cache.set(&kept);
+            kept.list
+        })
+    }
+
+    fn make(&self, subject: &Subject) -> Kept {
+        let made = {
             let trie = self.trie.read();
             // Under the lock no change is in progress, so the list is complete for this generation.
-            (self.generation.load(Ordering::Acquire), Arc::new(trie.matches(subject)))
+            Kept { generation: self.generation.load(Ordering::Acquire), list: Arc::new(trie.matches(subject)) }
         };
-        let outdated = cache.0.lock().replace((generation, Arc::clone(&matched)));
-        drop(outdated);
-        matched
+        self.memo.keep(subject, made, |generation| self.generation.load(Ordering::Acquire) == generation)
     }
 }
 

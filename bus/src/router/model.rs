@@ -133,3 +133,21 @@ fn a_list_that_was_made_before_passes_over_who_has_left() {
     let published = matched.deliver(Delivery { subject: &subject, reply: None, meta: None, bodies: &bodies });
     assert_eq!(published.receivers, 0);
 }
+
+#[test]
+fn a_handler_is_let_go_however_long_a_publisher_stays_silent() {
+    let router = Router::new(10);
+    let subject = Subject::new("a").unwrap();
+    let witness = Arc::new(());
+    let held = Arc::clone(&witness);
+    let interest = Interest { filter: Filter::new("a").unwrap(), group: None };
+    let place = router.insert(interest, Arc::new(move |_: Delivery<'_>| drop(Arc::clone(&held)))).unwrap();
+    let caches = [RouteCache::default(), RouteCache::default()];
+    let lists = caches.each_ref().map(|cache| router.matches_cached(cache, &subject));
+    assert!(Arc::ptr_eq(&lists[0], &lists[1]), "publishers of one subject share a list");
+    assert!(Arc::ptr_eq(&lists[0], &router.matches_cached(&caches[0], &subject)));
+    drop(lists);
+    router.remove(&place);
+    drop(place);
+    assert_eq!(Arc::strong_count(&witness), 1);
+}

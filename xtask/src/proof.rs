@@ -1,0 +1,186 @@
+//! `cargo xtask proof`: long runs whose result is worth keeping, each with a report in `docs/proof/`.
+//!
+//! A proof is a scenario of the load harness, or a test file `testkit/tests/proof_<name>.rs`, whose first doc line says
+//! what it proves. Its tests are `#[ignore]`d, so that an ordinary test run does not take them along.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use clap::Args;
+
+use crate::bench::{Pick, build, harness};
+use crate::workspace::{Outcome, Workspace};
+
+/// Which proof.
+#[derive(Debug, Args)]
+pub(crate) struct ProofArgs {
+    /// Its name; without one, all are listed.
+    name: Option<String>,
+}
+
+/// Output that goes into a report; more is cut at the front, since results come last.
+const OUTPUT_BYTES_MAX: usize = 64 << 10;
+const TEST_PREFIX: &str = "proof_";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Proof {
+    name: String,
+    promise: String,
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Scenario(Pick, &'static str),
+    Test,
+}
+
+pub(crate) fn run(workspace: &Workspace, args: &ProofArgs) -> Outcome<()> {
+    let proofs = proofs(workspace)?;
+    let Some(name) = &args.name else {
+        for proof in &proofs {
+            println!("{:<20} {}", proof.name, proof.promise);
+        }
+        return Ok(());
+    };
+    let Some(proof) = proofs.iter().find(|proof| proof.name == *name) else {
+        let names = proofs.iter().map(|proof| proof.name.as_str()).collect::<Vec<_>>();
+        return Err(format!("there is no proof {name:?}; there are {}", names.join(", ")));
+    };
+    let (output, holds) = prove(workspace, proof)?;
+    let page = page(proof, &output, holds, &machine());
+    let file = workspace.root.join("docs/proof").join(format!("{}.md", proof.name));
+    fs::create_dir_all(workspace.root.join("docs/proof")).map_err(|error| format!("making docs/proof: {error}"))?;
+    fs::write(&file, page).map_err(|error| format!("writing {}: {error}", file.display()))?;
+    println!("{output}\nwritten to docs/proof/{}.md", proof.name);
+    if holds { Ok(()) } else { Err(format!("{name} does not hold")) }
+}
+
+fn proofs(workspace: &Workspace) -> Outcome<Vec<Proof>> {
+    let scenario = |name: &'static str, pick, promise: &str| Proof {
+        name: name.to_owned(),
+        promise: promise.to_owned(),
+        how: How::Scenario(pick, name),
+    };
+    let mut proofs = vec![
+        scenario("p1", Pick::P1, "A round trip through the sidecar costs at most 0.70 (p50) and 0.65 (p99) of zmq_proxy's."),
+        scenario("p2", Pick::P2, "The sidecar fans out at least 1.4 times as much as zmq_proxy."),
+        scenario("p3", Pick::P3, "The sidecar loses nothing at 200,000 messages per second over a minute."),
+        scenario("p8", Pick::P8, "In process, 5 million messages per second, p99 below 10 µs at 500,000 per second."),
+    ];
+    for file in workspace.files()? {
+        let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if file.parent() != Some(Path::new("testkit/tests")) || !stem.starts_with(TEST_PREFIX) {
+            continue;
+        }
+        let text = fs::read_to_string(workspace.root.join(&file)).map_err(|error| format!("reading {}: {error}", file.display()))?;
+        let name = stem.trim_start_matches(TEST_PREFIX).replace('_', "-");
+        proofs.push(Proof { name, promise: first_doc_line(&text).to_owned(), how: How::Test });
+    }
+    Ok(proofs)
+}
+
+fn first_doc_line(text: &str) -> &str {
+    text.lines().find_map(|line| line.strip_prefix("//! ")).unwrap_or("(says nothing of itself)")
+}
+
+impl Proof {
+    fn command(&self) -> String {
+        match self.how {
+            How::Scenario(_, scenario) => format!("myelin-loadtest bench {scenario}"),
+            How::Test => {
+                let file = self.name.replace('-', "_");
+                format!("cargo test --release --package myelin-testkit --test {TEST_PREFIX}{file} -- --ignored --nocapture")
+            }
+        }
+    }
+}
+
+fn prove(workspace: &Workspace, proof: &Proof) -> Outcome<(String, bool)> {
+    let mut command = match proof.how {
+        How::Scenario(pick, scenario) => {
+            build(workspace, pick)?;
+            let mut command = harness(workspace);
+            command.args(["bench", scenario]);
+            command
+        }
+        How::Test => {
+            workspace.cargo(&["build", "--release", "--package", "myelin"])?;
+            let mut words = Command::new("cargo");
+            words.args(proof.command().split(' ').skip(1));
+            words
+        }
+    };
+    let done = command.current_dir(&workspace.root).output().map_err(|error| format!("{} does not run: {error}", proof.command()))?;
+    if matches!(proof.how, How::Scenario(..)) && !matches!(done.status.code(), Some(0 | 1)) {
+        return Err(format!("{} measured nothing: {}", proof.command(), String::from_utf8_lossy(&done.stderr).trim()));
+    }
+    let text = String::from_utf8_lossy(&done.stdout);
+    // Where the checkout lives is nobody's business.
+    let text = text.replace(&*workspace.root.to_string_lossy(), ".");
+    Ok((tail(&text, OUTPUT_BYTES_MAX).to_owned(), done.status.success()))
+}
+
+fn tail(text: &str, bytes_max: usize) -> &str {
+    let mut from = text.len().saturating_sub(bytes_max);
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    &text[from..]
+}
+
+fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let cpu = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown processor");
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!("{}, {cores} cores, Linux {}", cpu.trim_start_matches([':', ' ', '\t']), kernel.trim())
+}
+
+fn page(proof: &Proof, output: &str, holds: bool, machine: &str) -> String {
+    let mark = if holds { "holds" } else { "does not hold" };
+    format!(
+        "# Proof: {}\n\n{}\n\n- result: **{mark}**\n- again: `cargo xtask proof {}` (runs `{}`)\n- machine: {machine}\n\n```text\n{}\n```\n",
+        proof.name,
+        proof.promise,
+        proof.name,
+        proof.command(),
+        output.trim_end()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_was_run_where_and_with_what_result() {
+        let proof = Proof { name: "restart-storm".to_owned(), promise: "Nothing is lost.".to_owned(), how: How::Test };
+        let page = page(&proof, "all well\n", true, "A Fast One, 2 cores");
+        for part in ["restart-storm", "Nothing is lost.", "**holds**", "proof_restart_storm", "A Fast One", "all well"] {
+            assert!(page.contains(part), "{part:?} is missing in {page}");
+        }
+    }
+
+    #[test]
+    fn long_output_keeps_its_end_and_its_characters_whole() {
+        assert_eq!(tail("abcdef", 3), "def");
+        assert_eq!(tail("aµb", 2), "b");
+        assert_eq!(tail("ab", 9), "ab");
+    }
+
+    #[test]
+    fn a_test_file_tells_its_promise_in_its_first_line() {
+        assert_eq!(first_doc_line("//! Nothing is lost.\n//! More.\nuse x;"), "Nothing is lost.");
+    }
+
+    #[test]
+    fn the_scenarios_are_always_listed() {
+        let proofs = proofs(&Workspace::find().unwrap()).unwrap();
+        for name in ["p1", "p2", "p3", "p8"] {
+            assert!(proofs.iter().any(|proof| proof.name == name), "{name} is missing");
+        }
+    }
+}

@@ -82,7 +82,7 @@ impl Bus {
         let EmbeddedConfig { requests_max, reply_subjects_max, reply_subject_ttl, metrics, .. } = EmbeddedConfig::default();
         let replies = RepliesConfig { requests_max, subjects_max: reply_subjects_max, subject_ttl: reply_subject_ttl };
         let replies = Arc::new(Replies::new(replies, metrics.clone()));
-        let engine = Nats::connect(url, Arc::clone(&replies)).await?;
+        let engine = Nats::connect(url, Arc::clone(&replies), metrics.clone()).await?;
         Ok(Self::new(Engine::Nats(engine), replies, metrics))
     }
 

@@ -1,0 +1,330 @@
+//! The engine over a connection to a NATS server, or to the listener of another sidecar.
+//!
+//! - **publish** returns when the client has taken the message; it reaches the server with the client's next write, within microseconds while the
+//!   connection stands. **flush** asks the server for an answer and so waits until it has routed everything before.
+//! - While the connection is down the client keeps trying to restore it, subscriptions included. Messages wait, within the bounds of
+//!   [`outgoing`], and are sent in order; what does not fit is refused (`publish`) or dropped and counted (`dispatch`).
+//! - A subscription is fed by a task of its own. A subscriber with policy `block` holds that task back, not the publisher, who is on the other side
+//!   of a server: past [`limits::QUEUE_MESSAGES_MAX`] messages the client drops the newest, and they are counted.
+//! - Replies of a bus come back over one wildcard subscription, made at connect; a request costs the server nothing but its two messages.
+
+mod convert;
+mod incoming;
+mod outgoing;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::client::PublishErrorKind;
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use self::convert::outbound;
+use self::outgoing::{Outgoing, Refused};
+use super::{Attachment, EngineOps};
+use crate::error::{ConnectError, PublishError, SubscribeError};
+use crate::replies::Replies;
+use crate::router::{Interest, RouteCache};
+use crate::wire::limits;
+use crate::{Delivery, InlineHandler, Metrics, Overflow, Pressure, Published};
+
+/// How long a connection may take to be made, and how long a publish or a flush waits for one that is down.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One connection.
+pub(crate) struct Nats {
+    client: Client,
+    replies: Arc<Replies>,
+    outgoing: Arc<Outgoing>,
+    /// Where tasks run: attaching may happen outside of the runtime.
+    runtime: Handle,
+    tracker: TaskTracker,
+    /// Ends the tasks that feed subscriptions.
+    subscriptions: CancellationToken,
+    /// Subscriptions that the client has not taken yet.
+    attaching: Arc<Attaching>,
+    metrics: Metrics,
+    /// Ends every task of this connection.
+    _closing: DropGuard,
+}
+
+/// What a subscription is known by: the end of the task that feeds it.
+#[derive(Debug, Clone)]
+pub(crate) struct Attached(CancellationToken);
+
+/// Counts subscriptions on their way to the client.
+#[derive(Debug, Default)]
+struct Attaching {
+    count: Mutex<usize>,
+    done: Notify,
+}
+
+impl Nats {
+    pub(crate) async fn connect(url: &str, replies: Arc<Replies>, metrics: Metrics) -> Result<Self, ConnectError> {
+        let shown = without_password(url);
+        let server: ServerAddr = url
+            .parse()
+            .map_err(|error: std::io::Error| ConnectError::Url { url: shown.clone(), reason: error.to_string().into() })?;
+        let closing = CancellationToken::new();
+        let events = metrics.clone();
+        let client = ConnectOptions::new()
+            .name("myelin")
+            .connection_timeout(PATIENCE)
+            .subscription_capacity(limits::QUEUE_MESSAGES_MAX)
+            // Subjects are checked where they are made.
+            .skip_subject_validation(true)
+            .event_callback(move |event| {
+                note(&event, &events);
+                std::future::ready(())
+            })
+            .connect(server)
+            .await
+            .map_err(|error| unreachable(&shown, &error))?;
+
+        let runtime = Handle::current();
+        let tracker = TaskTracker::new();
+        let outgoing = Arc::new(Outgoing::new(client.clone(), metrics.clone()));
+        tracker.spawn(closing.clone().run_until_cancelled_owned({
+            let outgoing = Arc::clone(&outgoing);
+            async move { outgoing.run().await }
+        }));
+        let inbox = client
+            .subscribe(format!("{}>", replies.prefix()))
+            .await
+            .map_err(|error| unreachable(&shown, &error))?;
+        tracker.spawn(closing.clone().run_until_cancelled_owned(incoming::feed_replies(inbox, Arc::clone(&replies))));
+        let engine = Self {
+            client,
+            replies,
+            outgoing,
+            runtime,
+            tracker,
+            subscriptions: closing.child_token(),
+            attaching: Arc::default(),
+            metrics,
+            _closing: closing.drop_guard(),
+        };
+        // The server has the inbox once it has answered.
+        engine.flush().await;
+        Ok(engine)
+    }
+
+    /// Waits for the echo of a message to ourselves: the server handles what one connection sends in order.
+    async fn round_trip(&self) {
+        let Some(pending) = self.replies.open() else {
+            // So many requests wait that none can be added: the client's own buffer is all that can be waited for.
+            let _flushed = self.client.flush().await;
+            return;
+        };
+        let subject = self.replies.subject_of(&crate::ReplyTo::Sink(pending.sink()));
+        let echo = outbound(&subject, None, None, bytes::Bytes::new());
+        if self.outgoing.send(echo).await.is_ok() {
+            pending.outcome().await;
+        }
+    }
+
+    /// What the payload of `body` is on this connection, if the server takes it.
+    fn encode(&self, delivery: Delivery<'_>, body: &crate::wire::Body) -> Result<outgoing::Outbound, PublishError> {
+        let max = self.payload_bytes_max();
+        let too_large = |size| PublishError::TooLarge { size, max };
+        let payload = crate::payload::encode(body).map_err(|_| too_large(body.len()))?;
+        let reply = delivery.reply.map(|reply| self.replies.subject_of(reply));
+        let outbound = outbound(delivery.subject, reply.as_ref(), delivery.meta, payload);
+        if outbound.wire_len() > max { Err(too_large(outbound.wire_len())) } else { Ok(outbound) }
+    }
+
+    fn pressure(&self) -> Option<Pressure> {
+        self.outgoing.is_over().then(|| {
+            let outgoing = Arc::clone(&self.outgoing);
+            Pressure::new(async move {
+                // A connection that stays down shows in the next publish.
+                let _relieved = timeout(PATIENCE, outgoing.relieved()).await;
+            })
+        })
+    }
+
+    fn disconnected(&self) -> PublishError {
+        let state = match self.client.connection_state() {
+            State::Connected => "the connection does not keep up",
+            State::Disconnected | State::Pending => "the connection is down",
+        };
+        PublishError::Disconnected { reason: format!("{state}, {} messages wait for it", self.outgoing.waiting()).into() }
+    }
+}
+
+impl EngineOps for Nats {
+    fn payload_bytes_max(&self) -> usize {
+        self.client.max_payload().min(limits::PAYLOAD_BYTES_CEILING)
+    }
+
+    fn dispatch(&self, _cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Published {
+        for body in delivery.bodies {
+            match self.encode(delivery, body).map(|outbound| self.outgoing.offer(outbound)) {
+                Ok(Ok(())) => {}
+                Ok(Err(Refused::Full(_))) => _ = self.metrics.dropped(Overflow::DropNewest).inc(),
+                Ok(Err(Refused::Client(error))) => debug!(%error, subject = %delivery.subject, "not published"),
+                Err(_too_large) => _ = self.metrics.refused_too_large.inc(),
+            }
+        }
+        Published { receivers: 1, pressure: self.pressure() }
+    }
+
+    async fn publish(&self, _cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Result<Published, PublishError> {
+        for body in delivery.bodies {
+            let outbound = self.encode(delivery, body)?;
+            let size = outbound.wire_len();
+            match timeout(PATIENCE, self.outgoing.send(outbound)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    return Err(match error.kind() {
+                        PublishErrorKind::MaxPayloadExceeded => PublishError::TooLarge { size, max: self.payload_bytes_max() },
+                        PublishErrorKind::Send | PublishErrorKind::InvalidSubject => PublishError::Closed,
+                    });
+                }
+                Err(_elapsed) => return Err(self.disconnected()),
+            }
+        }
+        Ok(Published { receivers: 1, pressure: self.pressure() })
+    }
+
+    fn attach(&self, interest: Interest, handler: Arc<dyn InlineHandler>) -> Result<Attachment, SubscribeError> {
+        if self.subscriptions.is_cancelled() {
+            return Err(SubscribeError::Closed);
+        }
+        let token = self.subscriptions.child_token();
+        let client = self.client.clone();
+        let arrived = Attaching::begin(&self.attaching);
+        let feeding = async move {
+            let filter = interest.filter.as_str().to_owned();
+            let subscribed = match &interest.group {
+                Some(group) => client.queue_subscribe(filter, group.as_str().to_owned()).await,
+                None => client.subscribe(filter).await,
+            };
+            drop(arrived);
+            match subscribed {
+                Ok(subscriber) => incoming::feed(subscriber, handler).await,
+                Err(error) => warn!(%error, filter = %interest.filter, "not subscribed"),
+            }
+        };
+        self.tracker.spawn_on(token.clone().run_until_cancelled_owned(feeding), &self.runtime);
+        Ok(Attachment::Nats(Attached(token)))
+    }
+
+    fn detach(&self, attachment: &Attachment) {
+        match attachment {
+            Attachment::Nats(Attached(token)) => token.cancel(),
+            Attachment::Embedded(_) => debug_assert!(false, "an attachment belongs to the engine that made it"),
+        }
+    }
+
+    fn detach_all(&self) {
+        self.subscriptions.cancel();
+    }
+
+    async fn flush(&self) {
+        let all = async {
+            self.attaching.all_done().await;
+            self.round_trip().await;
+        };
+        if timeout(PATIENCE, all).await.is_err() {
+            debug!("flush gave up: the server did not answer in time");
+        }
+    }
+
+    async fn close(&self) {
+        self.flush().await;
+        if let Err(error) = self.client.drain().await {
+            debug!(%error, "connection was closed already");
+        }
+    }
+}
+
+impl Attaching {
+    fn begin(attaching: &Arc<Self>) -> Arrival {
+        *attaching.count.lock() += 1;
+        Arrival(Arc::clone(attaching))
+    }
+
+    async fn all_done(&self) {
+        loop {
+            let mut done = std::pin::pin!(self.done.notified());
+            // Registered before the check, or the last arrival between check and wait would be missed.
+            done.as_mut().enable();
+            if *self.count.lock() == 0 {
+                return;
+            }
+            done.await;
+        }
+    }
+}
+
+/// One subscription on its way; dropped when the client has taken it, or it was given up.
+struct Arrival(Arc<Attaching>);
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        *self.0.count.lock() -= 1;
+        self.0.done.notify_waiters();
+    }
+}
+
+fn note(event: &Event, metrics: &Metrics) {
+    match event {
+        Event::SlowConsumer(_) => _ = metrics.dropped(Overflow::DropNewest).inc(),
+        Event::Connected => info!("connected to the NATS server"),
+        Event::Disconnected => warn!("lost the NATS server"),
+        Event::ServerError(error) => warn!(%error, "the NATS server reports an error"),
+        Event::ClientError(error) => warn!(%error, "the NATS client reports an error"),
+        Event::LameDuckMode | Event::Draining | Event::Closed => debug!(%event, "NATS connection"),
+    }
+}
+
+fn unreachable(url: &str, error: &(dyn std::error::Error + 'static)) -> ConnectError {
+    // The client's own text names the step; the end of its chain names the cause.
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    ConnectError::Unreachable { url: url.into(), reason: format!("{cause}; is `myelin serve` running there?").into() }
+}
+
+/// The URL without the password in it, for messages and logs.
+fn without_password(url: &str) -> Box<str> {
+    let start = url.find("://").map_or(0, |at| at + 3);
+    let authority_end = url[start..].find('/').map_or(url.len(), |at| start + at);
+    match url[start..authority_end].rfind('@') {
+        Some(at) => {
+            let user = url[start..start + at].split(':').next().unwrap_or_default();
+            let hidden = if url[start..start + at].contains(':') { ":***" } else { "" };
+            format!("{}{user}{hidden}{}", &url[..start], &url[start + at..]).into()
+        }
+        None => url.into(),
+    }
+}
+
+impl fmt::Debug for Nats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nats").field("state", &self.client.connection_state()).field("waiting", &self.outgoing.waiting()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_do_not_show() {
+        assert_eq!(&*without_password("nats://localhost:4222"), "nats://localhost:4222");
+        assert_eq!(&*without_password("nats://ann:s3cret@host:1"), "nats://ann:***@host:1");
+        assert_eq!(&*without_password("ann:s3@cret@host"), "ann:***@host");
+        assert_eq!(&*without_password("nats://token@host"), "nats://token@host");
+    }
+}

@@ -67,7 +67,16 @@ impl Agent {
     /// When it does not come in [`PATIENCE`]; the text shows what the agent printed.
     #[track_caller]
     pub fn event(&self, name: &str) -> Value {
-        self.process.wait_line(&format!("event {name:?}"), PATIENCE, |line| event_of(line, name))
+        self.event_within(name, PATIENCE)
+    }
+
+    /// As [`Agent::event`], for what takes longer than [`PATIENCE`].
+    ///
+    /// # Panics
+    /// When it does not come before the deadline.
+    #[track_caller]
+    pub fn event_within(&self, name: &str, deadline: Duration) -> Value {
+        self.process.wait_line(&format!("event {name:?}"), deadline, |line| event_of(line, name))
     }
 
     /// The next event of this name, or `None` within `timeout`.

@@ -15,6 +15,7 @@
 
 mod agent;
 mod binary;
+pub mod flow;
 pub mod hex;
 pub mod http;
 pub mod load;
@@ -22,6 +23,7 @@ mod output;
 mod ports;
 mod process;
 mod python;
+pub mod registry;
 mod servers;
 mod sidecar;
 mod wait;

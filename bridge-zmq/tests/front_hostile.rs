@@ -1,6 +1,8 @@
 //! Promise: whatever a TCP peer sends or fails to send, it loses its own connection and nothing else: no panic, no wedge, no memory, no delay
 //! for others. Each test has a healthy peer that must still get its answer.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod front_support;
 
 use std::net::SocketAddr;

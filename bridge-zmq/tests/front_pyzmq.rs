@@ -1,5 +1,7 @@
 //! Promise: sockets of the real libzmq, in a process of their own, talk to the front in every role, and their frames pass unchanged.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod front_support;
 
 use std::sync::Arc;

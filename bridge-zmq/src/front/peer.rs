@@ -101,10 +101,9 @@ impl DisconnectReason {
     #[must_use]
     pub fn kind(&self) -> DisconnectKind {
         match self {
-            Self::PeerClosed | Self::PeerError { .. } | Self::Read(_) => DisconnectKind::Peer,
+            Self::PeerClosed | Self::PeerError { .. } | Self::Read(_) | Self::Outlet(OutletError::Write(_)) => DisconnectKind::Peer,
             Self::Outlet(OutletError::SlowPeer { .. }) | Self::ControlOverflow => DisconnectKind::Slow,
-            Self::Outlet(OutletError::Closed) | Self::Closed { .. } | Self::Shutdown => DisconnectKind::Local,
-            Self::Outlet(_) => DisconnectKind::Peer,
+            Self::Outlet(_) | Self::Closed { .. } | Self::Shutdown => DisconnectKind::Local,
             Self::Protocol(_) => DisconnectKind::Protocol,
             Self::HeartbeatMissed { .. } | Self::TtlExpired => DisconnectKind::Silent,
         }

@@ -1,6 +1,7 @@
 //! What the tests of the front share: a recording handler, a raw TCP peer that speaks bytes, and python peers with the real libzmq.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -71,7 +72,7 @@ impl Recorder {
     /// Blocks the test's own thread, never a worker of the runtime, until `done` holds.
     pub async fn until(self: &Arc<Self>, what: &str, done: impl Fn(&[Seen]) -> bool + Send + 'static) -> Vec<Seen> {
         let this = Arc::clone(self);
-        let (done, seen) = tokio::task::spawn_blocking(move || {
+        let waited = tokio::task::spawn_blocking(move || {
             let deadline = Instant::now() + PATIENCE;
             let mut seen = this.seen.lock();
             loop {
@@ -83,8 +84,8 @@ impl Recorder {
                 }
             }
         })
-        .await
-        .unwrap();
+        .await;
+        let (done, seen) = waited.unwrap();
         assert!(done, "waited in vain for {what}, saw {seen:?}");
         seen
     }

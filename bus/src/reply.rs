@@ -93,7 +93,9 @@ impl ReplySink {
     pub fn send(&self, body: Body) {
         match &self.0 {
             Sink::Call(take) | Sink::Caller(_, take) => take(body),
-            Sink::Slot(replies, token) => replies.fill(*token, None, body),
+            Sink::Slot(replies, token) => {
+                replies.fill(*token, None, body);
+            }
         }
     }
 }

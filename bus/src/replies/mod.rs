@@ -8,6 +8,8 @@
 
 mod sinks;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -85,21 +87,22 @@ impl Replies {
         }
     }
 
-    /// Ends a request with its reply.
-    pub(crate) fn fill(&self, token: Token, meta: Option<&Meta>, body: Body) {
-        self.finish(token, Outcome::Reply { meta: meta.map(|meta| Box::new(meta.clone())), body });
+    /// Ends a request with its reply. Returns whether it still waited.
+    pub(crate) fn fill(&self, token: Token, meta: Option<&Meta>, body: Body) -> bool {
+        self.finish(token, Outcome::Reply { meta: meta.map(|meta| Box::new(meta.clone())), body })
     }
 
-    fn finish(&self, token: Token, outcome: Outcome) {
+    fn finish(&self, token: Token, outcome: Outcome) -> bool {
         // The waker runs outside of the lock: it may poll the waiting task at once.
         let filled = self.slots.lock().fill(token, outcome);
-        match filled {
-            Ok(Some(waker)) => waker.wake(),
-            Ok(None) => {}
-            Err(slots::Late) => {
-                self.metrics.late_replies.inc();
-            }
+        let Ok(waker) = filled else {
+            self.metrics.late_replies.inc();
+            return false;
+        };
+        if let Some(waker) = waker {
+            waker.wake();
         }
+        true
     }
 
     /// The subject under which other processes reach `reply`.
@@ -123,10 +126,7 @@ impl Replies {
     /// Takes a reply that came in by a subject for which [`owns`](Self::owns) holds. Returns whether somebody was there to take it.
     pub(crate) fn route(&self, subject: &Subject, meta: Option<&Meta>, body: &Body) -> bool {
         match self.address(subject) {
-            Some(Address::Slot(token)) => {
-                self.fill(token, meta, body.clone());
-                true
-            }
+            Some(Address::Slot(token)) => self.fill(token, meta, body.clone()),
             Some(Address::Sink(sink)) => {
                 sink.send(body.clone());
                 true

@@ -109,6 +109,14 @@ impl Fleet {
     }
 
     /// Binds what is missing, then notes everything at once: a call that is cancelled halfway leaves things as they were.
+    /// Requests that attached REP agents work on now.
+    #[must_use]
+    pub fn replies_owed(&self) -> usize {
+        let names = self.names.lock();
+        let served = names.values().flat_map(|member| std::iter::once(&member.main).chain(&member.health));
+        served.map(|served| served.service.replies_owed()).sum()
+    }
+
     async fn attach(&self, attachment: Attachment) -> Result<Attached, AttachError> {
         let Attachment { name, endpoint, health, preferred } = attachment;
         let (has_main, has_health) = match self.names.lock().get(&name) {

@@ -136,6 +136,11 @@ impl Bridge {
         Ok(Self { front: context.front, routes, fleet, _discovery: discovery })
     }
 
+    /// Requests that agents work on now.
+    pub(super) fn replies_owed(&self) -> usize {
+        self.routes.lock().replies_owed() + self.fleet.as_ref().map_or(0, |fleet| fleet.replies_owed())
+    }
+
     /// Agents that registered, then agents of routes.
     fn agents_source(&self) -> AgentsSource {
         let (fleet, routes) = (self.fleet.clone(), Arc::clone(&self.routes));
@@ -235,7 +240,7 @@ async fn start_discovery(
     metrics.register(registry);
     let discovery = Discovery::start(discovery_config, fleet.attacher(), metrics, tracker, token.clone());
     let discovery = discovery.await.map_err(|error| BuildError::StateDir {
-        place: config.settings.origin("serve.state_dir").to_string(),
+        place: config.settings.origin("serve.state_dir").prefix(),
         path: config.serve.state_dir.clone(),
         reason: with_causes(&error),
     })?;
@@ -262,5 +267,5 @@ fn own(key: &str, config: &Config, endpoint: Endpoint) -> Use {
 
 fn setting(config: &Config, key: &str, error: &dyn std::error::Error) -> BuildError {
     let origin: &Origin = config.settings.origin(key);
-    BuildError::Setting { place: origin.to_string(), setting: key.to_owned(), reason: with_causes(error) }
+    BuildError::Setting { place: origin.prefix(), setting: key.to_owned(), reason: with_causes(error) }
 }

@@ -11,16 +11,16 @@ use crate::system;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
     /// Somebody else listens there.
-    #[error("{place}: {setting}: {endpoint} is already in use by {holder}; stop it, or choose another port")]
+    #[error("{place}{setting}: {endpoint} is already in use by {holder}; stop it, or choose another port")]
     InUse { place: String, setting: String, endpoint: String, holder: String },
     /// The system refuses the address.
-    #[error("{place}: {setting}: cannot bind {endpoint}: {reason}")]
+    #[error("{place}{setting}: cannot bind {endpoint}: {reason}")]
     Bind { place: String, setting: String, endpoint: String, reason: String },
     /// State cannot be kept.
-    #[error("{place}: serve.state_dir: {}: {reason}", .path.display())]
+    #[error("{place}serve.state_dir: {}: {reason}", .path.display())]
     StateDir { place: String, path: PathBuf, reason: String },
     /// A value that only its user can judge.
-    #[error("{place}: {setting}: {reason}")]
+    #[error("{place}{setting}: {reason}")]
     Setting { place: String, setting: String, reason: String },
     /// The system gives no thread or runtime.
     #[error("cannot start the HTTP thread: {0}")]
@@ -30,7 +30,7 @@ pub(crate) enum BuildError {
 impl BuildError {
     /// What went wrong while binding `used`.
     pub(super) fn binding(used: &Use, address: Option<SocketAddr>, error: &io::Error) -> Self {
-        let (place, setting, endpoint) = (used.origin.to_string(), used.setting.clone(), used.endpoint.to_string());
+        let (place, setting, endpoint) = (used.origin.prefix(), used.setting.clone(), used.shown());
         if error.kind() != io::ErrorKind::AddrInUse {
             return Self::Bind { place, setting, endpoint, reason: reason(error) };
         }

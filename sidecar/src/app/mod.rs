@@ -17,4 +17,5 @@ pub(crate) use api::{AGENTS_LIST, PING};
 pub(crate) use build::App;
 pub(crate) use listens::Listens;
 pub(crate) use phase::Phase;
+pub(crate) use routes::HUB;
 pub(crate) use run::Outcome;

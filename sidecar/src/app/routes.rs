@@ -82,7 +82,7 @@ impl Routes {
         listens: &mut Listens,
     ) -> Result<(), BuildError> {
         let handle = Handle::new(context, config, route).map_err(|error| BuildError::Setting {
-            place: route.origin.to_string(),
+            place: route.origin.prefix(),
             setting: format!("route {:?}", route.name),
             reason: with_causes(&error),
         })?;
@@ -123,6 +123,15 @@ impl Routes {
         self.open(context, config, &hub, listens).await
     }
 
+    /// Requests that agents of routes work on now.
+    pub(super) fn replies_owed(&self) -> usize {
+        let owed = self.routes.iter().map(|(_, handle)| match handle {
+            Handle::Service(service) => service.replies_owed(),
+            Handle::Topic(_) | Handle::Pipeline(_) => 0,
+        });
+        owed.sum()
+    }
+
     /// Agents that routes connect to, as far as their sockets know them.
     pub(super) fn agents(&self) -> Vec<AgentEntry> {
         let services = self.routes.iter().filter_map(|(route, handle)| match (&route.kind, handle) {
@@ -145,7 +154,7 @@ impl Routes {
 }
 
 /// The name and token of the hub's topic.
-pub(super) const HUB: &str = "hub";
+pub(crate) const HUB: &str = "hub";
 
 /// The state of a service with this many connected agents.
 pub(super) fn state(connected: usize) -> String {
@@ -164,7 +173,7 @@ pub(super) fn bind_failed(used: &Use, error: BindError) -> BuildError {
             let address: Option<SocketAddr> = crate::config::bind_addr(&used.endpoint);
             BuildError::binding(used, address, &source)
         }
-        other => BuildError::Setting { place: used.origin.to_string(), setting: used.setting.clone(), reason: with_causes(&other) },
+        other => BuildError::Setting { place: used.origin.prefix(), setting: used.setting.clone(), reason: with_causes(&other) },
     }
 }
 

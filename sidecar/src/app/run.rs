@@ -23,6 +23,12 @@ pub(crate) enum Outcome {
 /// How long closing the sockets may take once the deadline has passed.
 const FORCED_GRACE: Duration = Duration::from_millis(200);
 
+/// The receive timeout of the agents' clients.
+const CALLER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often to look whether agents have answered; they serve about ten requests a second.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(10);
+
 impl App {
     /// Serves until `stop`, then drains until done, until the deadline, or until `force`.
     ///
@@ -37,6 +43,7 @@ impl App {
         let ending = async {
             enter(&phase, Phase::Draining);
             let drained = drain(&bus, deadline).await;
+            settle(&bridge, deadline).await;
             let closed = close(nats, &bridge, deadline).await;
             let saved = save(&tracker, &token, deadline).await;
             enter(&phase, Phase::Flushed);
@@ -68,6 +75,21 @@ async fn drain(bus: &Bus, deadline: Instant) -> bool {
         tracing::warn!(requests = drained.requests, messages = drained.messages, "serve.drain_timeout passed, giving up what is left");
     }
     drained.is_clean()
+}
+
+/// Waits for the replies of agents that work on a request.
+///
+/// Callers of the fleets give up after five seconds, so there is no point in waiting longer; and some agents never answer,
+/// which is no fault of a stop: it stays clean.
+async fn settle(bridge: &Bridge, deadline: Instant) {
+    let patience = Instant::now() + left(deadline).min(CALLER_PATIENCE);
+    while bridge.replies_owed() > 0 {
+        if Instant::now() >= patience {
+            tracing::warn!(requests = bridge.replies_owed(), "agents did not answer these requests before the stop");
+            return;
+        }
+        tokio::time::sleep(SETTLE_INTERVAL).await;
+    }
 }
 
 /// Writes out what the sockets still hold, then closes them. Returns whether all was written in time.

@@ -16,6 +16,17 @@ pub(crate) struct Use {
     pub(crate) route: Option<(String, Role)>,
 }
 
+impl Use {
+    /// The endpoint as its setting is written: what speaks no ZMTP has no scheme.
+    pub(crate) fn shown(&self) -> String {
+        let endpoint = self.endpoint.to_string();
+        match endpoint.strip_prefix("tcp://") {
+            Some(address) if self.setting.starts_with("serve.") => address.to_owned(),
+            _ => endpoint,
+        }
+    }
+}
+
 impl Config {
     /// Where we listen, in the order in which `serve` binds.
     pub(crate) fn binds(&self) -> Vec<Use> {

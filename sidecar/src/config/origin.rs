@@ -16,6 +16,16 @@ pub(crate) enum Origin {
     Flag(String),
 }
 
+impl Origin {
+    /// How a message begins that is about a value from here: nothing for a default, which is nowhere to be edited.
+    pub(crate) fn prefix(&self) -> String {
+        match self {
+            Self::Default => String::new(),
+            place => format!("{place}: "),
+        }
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

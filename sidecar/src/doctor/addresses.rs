@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::finding::{Finding, Severity};
-use crate::config::{Config, Endpoint, Use, bind_addr, known_address};
+use crate::config::{Config, Endpoint, Origin, Use, bind_addr, known_address};
 use crate::system;
 
 /// The port of the fleet's error bus. Some publishers bind it themselves, so nobody else may.
@@ -29,8 +29,9 @@ fn bound_twice(binds: &[Use]) -> Vec<Finding> {
         findings.push(Finding {
             id: "bind-twice",
             severity: Severity::Error,
-            place: second.origin.to_string(),
-            what: format!("{} and {} both bind {}", first.setting, second.setting, second.endpoint),
+            // Nobody can edit a default: the other one is the mistake.
+            place: if second.origin == Origin::Default { &first.origin } else { &second.origin }.to_string(),
+            what: format!("{} and {} both bind {}", first.setting, second.setting, second.shown()),
             why: "only one listener can own a port".to_owned(),
             fix: format!("give {} another port", second.setting),
         });
@@ -83,7 +84,7 @@ fn not_loopback(bind: &Use) -> Option<Finding> {
         id: "bind-not-loopback",
         severity: Severity::Warning,
         place: bind.origin.to_string(),
-        what: format!("{} listens on {reach} ({})", bind.setting, bind.endpoint),
+        what: format!("{} listens on {reach} ({})", bind.setting, bind.shown()),
         why: "nothing authenticates a peer, so whoever reaches this port can read and send messages".to_owned(),
         fix: format!("bind 127.0.0.1:{}, or keep it and accept the risk with --allow bind-not-loopback", address.port()),
     })

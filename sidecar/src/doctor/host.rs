@@ -67,20 +67,21 @@ fn in_use(bind: &Use) -> Option<Finding> {
             id: "bind-refused",
             severity: Severity::Error,
             place: bind.origin.to_string(),
-            what: format!("{} cannot bind {}: {}", bind.setting, bind.endpoint, reason(&error)),
+            what: format!("{} cannot bind {}: {}", bind.setting, bind.shown(), reason(&error)),
             why: "the sidecar would not start".to_owned(),
             fix: "use an address of this machine, and a port above 1023 unless the user may bind lower ones".to_owned(),
         });
     }
     let holder = system::holder_of(address);
     let nats = (bind.setting == "serve.listen").then(|| nats_server(address)).flatten();
-    let ours = holder.as_ref().is_some_and(|holder| holder.name == "myelin") || nats.as_deref() == Some("myelin");
+    let ours = holder.as_ref().is_some_and(|holder| holder.name == "myelin") || nats == Some(Nats::Sidecar);
     if ours {
         return None;
     }
     let by = holder.as_ref().map_or_else(|| "another process".to_owned(), Holder::to_string);
     Some(match nats {
-        Some(name) => Finding {
+        Some(Nats::Sidecar) => return None,
+        Some(Nats::Server(name)) => Finding {
             id: "nats-server-on-listen",
             severity: Severity::Error,
             place: bind.origin.to_string(),
@@ -92,15 +93,24 @@ fn in_use(bind: &Use) -> Option<Finding> {
             id: "port-in-use",
             severity: Severity::Error,
             place: bind.origin.to_string(),
-            what: format!("{} {} is already used by {by}", bind.setting, bind.endpoint),
+            what: format!("{} {} is already used by {by}", bind.setting, bind.shown()),
             why: "the sidecar would not start".to_owned(),
             fix: format!("stop that process, or give {} another port", bind.setting),
         },
     })
 }
 
-/// The name of the NATS server at `address`, if one greets there.
-fn nats_server(address: SocketAddr) -> Option<String> {
+/// Who greets like a NATS server.
+#[derive(Debug, PartialEq, Eq)]
+enum Nats {
+    /// One of us, which a doctor beside a running sidecar is not surprised to find.
+    Sidecar,
+    /// Another, by its name.
+    Server(String),
+}
+
+/// The NATS server at `address`, if one greets there.
+fn nats_server(address: SocketAddr) -> Option<Nats> {
     let mut stream = TcpStream::connect_timeout(&address, GREETING_TIMEOUT).ok()?;
     stream.set_read_timeout(Some(GREETING_TIMEOUT)).ok()?;
     let mut greeting = [0; 4096];
@@ -113,8 +123,11 @@ fn nats_server(address: SocketAddr) -> Option<String> {
     }
     let line = greeting[..filled].split(|byte| *byte == b'\r').next()?;
     let info: serde_json::Value = serde_json::from_slice(line.strip_prefix(b"INFO ")?).ok()?;
+    if info.get("myelin").is_some() {
+        return Some(Nats::Sidecar);
+    }
     let name = info.get("server_name").or_else(|| info.get("server_id"))?;
-    Some(name.as_str()?.to_owned())
+    Some(Nats::Server(name.as_str()?.to_owned()))
 }
 
 /// `open-files`

@@ -3,18 +3,30 @@
 use std::collections::HashMap;
 
 use super::finding::{Finding, Severity};
+use crate::app::HUB;
 use crate::config::{Config, Route};
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
-    let mut findings = twice(&config.routes);
+    let mut findings = twice(config);
     findings.extend(config.routes.iter().filter_map(side_missing));
     findings
 }
 
 /// `route-name-twice`
-fn twice(routes: &[Route]) -> Vec<Finding> {
+fn twice(config: &Config) -> Vec<Finding> {
+    let routes = &config.routes;
     let mut first_of: HashMap<&str, &Route> = HashMap::new();
     let mut findings = Vec::new();
+    if let Some(route) = routes.iter().find(|route| route.name == HUB && config.hub.enabled) {
+        findings.push(Finding {
+            id: "route-name-twice",
+            severity: Severity::Error,
+            place: route.origin.to_string(),
+            what: format!("route {HUB:?} has the name of the built-in hub"),
+            why: "the subject is made of the name, so the two would receive each other's messages".to_owned(),
+            fix: "give the route another name, or set hub.enabled = false".to_owned(),
+        });
+    }
     for route in routes {
         let Some(first) = first_of.get(route.name.as_str()) else {
             first_of.insert(&route.name, route);

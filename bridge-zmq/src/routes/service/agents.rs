@@ -75,6 +75,10 @@ impl Agents {
         self.state.lock().pool.waiting()
     }
 
+    pub(super) fn owed(&self) -> usize {
+        self.state.lock().owed.len()
+    }
+
     /// Takes a request: sends it, lets it wait, or answers it with the route's fail-fast text.
     fn submit(&self, request: Request) -> Option<Pressure> {
         let caller = self.caller_of(&request);

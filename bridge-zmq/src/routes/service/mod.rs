@@ -152,6 +152,12 @@ impl Service {
     pub fn requests_waiting(&self) -> usize {
         self.agents.waiting()
     }
+
+    /// Requests that REP agents work on now: what a graceful stop waits for. Those of ROUTER agents cannot be told from their replies.
+    #[must_use]
+    pub fn replies_owed(&self) -> usize {
+        self.agents.owed()
+    }
 }
 
 /// The subject of the service `name`.

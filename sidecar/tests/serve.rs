@@ -1,0 +1,180 @@
+//! `serve` says when it is ready, answers for its health, drains at SIGTERM with exit code 0, and refuses a taken port with one line and 64.
+
+mod support;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+
+use myelin_testkit::{Process, eventually, free_port, http, zmtp};
+use serde_json::Value as Json;
+use support::{PATIENCE, Scratch};
+
+fn address(ready: &Json, key: &str) -> SocketAddr {
+    let url = ready[key].as_str().expect("a URL");
+    let (_, address) = url.split_once("://").expect("a scheme");
+    address.parse().expect("an address")
+}
+
+#[test]
+fn ready_means_that_everything_answers() {
+    let scratch = Scratch::with_free_ports("");
+    let (mut process, ready) = scratch.serve();
+    assert_eq!(ready["state"], "ready");
+    assert_eq!(ready["pid"], process.pid());
+    let health = address(&ready, "http");
+    for (path, body) in [("/livez", "alive\n"), ("/readyz", "ready\n")] {
+        let answer = http::get(health, path, PATIENCE).expect(path);
+        assert_eq!((answer.status, answer.body.as_str()), (200, body));
+    }
+    let metrics = http::get(health, "/metrics", PATIENCE).expect("metrics");
+    for name in
+        ["myelin_build_info", "myelin_bus_published_messages_total", "myelin_bus_listener_connections", "process_resident_memory_bytes"]
+    {
+        assert!(metrics.body.contains(name), "{name} is missing");
+    }
+    let index = http::get(health, "/", PATIENCE).expect("a page");
+    assert!(index.body.contains("/readyz") && index.body.contains(ready["nats"].as_str().expect("a URL")), "{}", index.body);
+    for url in [&ready["discovery"], &ready["hub"]["publishers"], &ready["hub"]["subscribers"]] {
+        let address = url.as_str().and_then(|url| url.strip_prefix("tcp://")).expect("an endpoint");
+        TcpStream::connect(address).expect("it listens");
+    }
+    assert_eq!(process.terminate(PATIENCE).code(), Some(0));
+}
+
+#[test]
+fn the_greeting_names_every_address_and_what_to_try_in_few_lines() {
+    let scratch = Scratch::with_free_ports("");
+    let mut process = Process::spawn("myelin", &mut scratch.command(&["serve", "--log", "off"]));
+    process.wait_line("last line", PATIENCE, |line| line.contains("myelin doctor").then_some(()));
+    process.terminate(PATIENCE);
+    let lines = process.lines();
+    assert!(lines.len() <= 15, "{lines:?}");
+    let text = lines.join("\n");
+    for part in ["is ready", "nats://127.0.0.1:", "http://127.0.0.1:", "export MYELIN_SERVER=nats://", "myelin pub", "state"] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn quiet_prints_nothing() {
+    let scratch = Scratch::with_free_ports("");
+    let health = config_port(&scratch, "http");
+    let mut process = Process::spawn("myelin", &mut scratch.command(&["serve", "--quiet", "--log", "warn"]));
+    eventually("it is ready", PATIENCE, || http::get(health, "/readyz", PATIENCE).filter(|answer| answer.status == 200));
+    assert_eq!(process.terminate(PATIENCE).code(), Some(0));
+    assert_eq!(process.lines(), Vec::<String>::new());
+}
+
+/// The address of a key of `[serve]` in the scratch configuration.
+fn config_port(scratch: &Scratch, key: &str) -> SocketAddr {
+    let shown = scratch.run(&["config", "show", "--json"]).json();
+    let settings = shown["settings"].as_array().expect("a list").clone();
+    let setting = settings.iter().find(|setting| setting["key"] == format!("serve.{key}")).expect("the key");
+    setting["value"].as_str().expect("text").parse().expect("an address")
+}
+
+#[test]
+fn a_taken_port_is_one_line_with_setting_address_and_holder() {
+    for (setting, key) in [("serve.listen", "listen"), ("serve.http", "http")] {
+        let taken = TcpListener::bind(("127.0.0.1", free_port())).expect("a free port");
+        let address = taken.local_addr().expect("bound");
+        let scratch = Scratch::with_free_ports("");
+        let ran = scratch.run(&["serve", &format!("--{key}"), &address.to_string()]);
+        assert_eq!(ran.code, Some(64), "{ran:?}");
+        let expected = format!("myelin: flag --{key}: {setting}: {address} is already in use by ");
+        assert!(ran.error_line().starts_with(&expected), "{ran:?}");
+        if cfg!(target_os = "linux") {
+            assert!(ran.error_line().contains(&format!("(pid {})", std::process::id())), "{ran:?}");
+        }
+    }
+}
+
+#[test]
+fn a_taken_port_of_discovery_the_hub_or_a_route_is_named_as_well() {
+    let taken = TcpListener::bind(("127.0.0.1", free_port())).expect("a free port");
+    let endpoint = format!("tcp://{}", taken.local_addr().expect("bound"));
+    for key in ["discovery.listen", "hub.publishers", "hub.subscribers"] {
+        let ran = Scratch::with_free_ports("").run(&["serve", "--set", &format!("{key}={endpoint}")]);
+        assert_eq!(ran.code, Some(64), "{ran:?}");
+        assert!(ran.error_line().contains(&format!(": {key}: {endpoint} is already in use by ")), "{ran:?}");
+    }
+    let route = format!("[[route]]\nname = \"jobs\"\nkind = \"pipeline\"\nproducers = {{ bind = \"{endpoint}\" }}\n");
+    let ran = Scratch::with_free_ports(&route).run(&["serve"]);
+    assert_eq!(ran.code, Some(64), "{ran:?}");
+    assert!(ran.error_line().contains(&format!("route \"jobs\".producers: {endpoint} is already in use by ")), "{ran:?}");
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_used_is_named() {
+    let scratch = Scratch::with_free_ports("");
+    scratch.write("file", "not a directory");
+    let ran = scratch.run(&["serve", "--state-dir", "file/state"]);
+    assert_eq!(ran.code, Some(64), "{ran:?}");
+    assert!(ran.error_line().starts_with("myelin: flag --state-dir: serve.state_dir: file/state: "), "{ran:?}");
+}
+
+/// A sidecar with one service route; a caller whose request has reached the agent, which has not answered yet.
+struct UnderWay {
+    _scratch: Scratch,
+    process: Process,
+    ready: Json,
+    agent: zmtp::Peer,
+    caller: zmtp::Peer,
+    /// What the agent received: correlation, delimiter, body.
+    request: Vec<Vec<u8>>,
+}
+
+fn request_under_way() -> UnderWay {
+    let (agent_port, callers_port) = (free_port(), free_port());
+    let listener = zmtp::Listener::bind(agent_port);
+    let scratch = Scratch::with_free_ports(&format!(
+        "[[route]]\nname = \"a\"\nkind = \"service\"\ncallers = {{ bind = \"tcp://127.0.0.1:{callers_port}\" }}\n\
+         agents = {{ connect = \"tcp://127.0.0.1:{agent_port}\" }}\n"
+    ));
+    let (process, ready) = scratch.serve();
+    let mut agent = listener.accept("REP", &zmtp::Options::default());
+    let mut caller = zmtp::Peer::connect(([127, 0, 0, 1], callers_port).into(), "REQ");
+    caller.send(&[&b""[..], b"work"]);
+    let request = agent.message();
+    UnderWay { _scratch: scratch, process, ready, agent, caller, request }
+}
+
+#[test]
+fn sigterm_waits_for_the_reply_of_a_request_that_is_under_way() {
+    let UnderWay { _scratch, mut process, ready, mut agent, mut caller, mut request } = request_under_way();
+    let health = address(&ready, "http");
+    terminate(&process);
+    let answer = eventually("it says that it is not ready", PATIENCE, || {
+        http::get(health, "/readyz", PATIENCE).filter(|answer| answer.status == 503)
+    });
+    assert!(answer.body.starts_with("not ready: "), "{}", answer.body);
+    *request.last_mut().expect("a body") = b"done".to_vec();
+    agent.send(&request);
+    assert_eq!(caller.message(), [b"".to_vec(), b"done".to_vec()]);
+    assert_eq!(process.wait_end(PATIENCE).code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_forces_the_end_with_code_1() {
+    let UnderWay { _scratch, mut process, agent: _agent, caller: _caller, .. } = request_under_way();
+    terminate(&process);
+    process.wait_line("phase", PATIENCE, |line| line.contains("draining").then_some(()));
+    terminate(&process);
+    assert_eq!(process.wait_end(PATIENCE).code(), Some(1));
+}
+
+/// Sends SIGTERM and does not wait.
+fn terminate(process: &Process) {
+    let killed = Command::new("kill").args(["-TERM", &process.pid().to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+}
+
+#[test]
+fn state_is_made_in_the_state_directory_and_restarts_find_it() {
+    let scratch = Scratch::with_free_ports("");
+    for _ in 0..2 {
+        let (mut process, _) = scratch.serve();
+        assert_eq!(process.terminate(PATIENCE).code(), Some(0));
+    }
+    assert!(scratch.path().join("state").is_dir());
+}

@@ -1,7 +1,10 @@
 //! The agents do what real ones do, without a sidecar between them: what fails elsewhere is then not theirs.
 
+use myelin_testkit::load::{self, Plan};
 use myelin_testkit::{Agent, frames, free_port, hex, text};
 use serde_json::json;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 fn call(client: &mut Agent, port: u16, payload: &[u8]) -> serde_json::Value {
     let endpoint = format!("tcp://127.0.0.1:{port}");
@@ -46,4 +49,22 @@ fn publishers_reach_subscribers_and_pushers_reach_pullers() {
     let pull = Agent::script("pull_agent").arg("--bind", &pusher).start();
     let _push = Agent::script("push_agent").arg("--connect", &pusher).arg("--count", 3).start();
     assert_eq!(text(&pull.event("message")), r#"{"t": 0}"#);
+}
+
+#[test]
+fn the_load_of_the_kit_counts_own_replies_silence_and_strangers() {
+    let [honest, silent, liar] = [(); 3].map(|()| free_port());
+    let _honest = Agent::script("rep_agent").arg("--port", honest).start();
+    let _silent = Agent::script("rep_agent").arg("--port", silent).flag("--never-answer").start();
+    // It answers a call for a token with a text that carries none.
+    let _liar = Agent::script("router_agent").arg("--bind", format!("tcp://127.0.0.1:{liar}")).arg("--replies", 2).start();
+    let run = |port: u16, requests_per_socket| {
+        let targets = vec![([127, 0, 0, 1], port).into()];
+        let plan = Plan { targets, clients: 4, requests: 40, timeout: Duration::from_millis(200), requests_per_socket };
+        load::run(&plan, &AtomicU64::new(0))
+    };
+    assert_eq!(run(honest, 7).answered, 40);
+    assert_eq!(run(silent, 7).silent, 40);
+    // The second reply to a request is that of another one as soon as the socket is used again.
+    assert!(!run(liar, 7).wrong.is_empty());
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 fn ask(client: &mut Agent, endpoint: &str, socket: Option<&str>, token: &str) {
     let body = json!({"action": "token", "token": token}).to_string();
     let command = json!({"endpoint": endpoint, "send": [hex::text(body.as_bytes())], "socket": socket});
-    let reply: Value = serde_json::from_str(&text(&client.ask(&command, "reply"))).unwrap();
+    let reply: Value = serde_json::from_str(&text(&client.ask(&command, "reply"))).expect("JSON");
     assert_eq!(reply["token"], token);
 }
 

@@ -1,5 +1,7 @@
 //! Promise: a drain lets waiting requests be answered and queued messages be read, refuses what is new, and keeps its deadline.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::time::Duration;
 
 use myelin_bus::wire::{Body, Filter, Subject};

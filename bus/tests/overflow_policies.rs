@@ -1,5 +1,7 @@
 //! Promise: a full subscription does what its policy says, holds no more than its bounds, and counts what it loses.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::time::Duration;
 
 use myelin_bus::wire::{Body, Filter, Subject};

@@ -1,5 +1,7 @@
 //! Promise: a message reaches every subscriber whose filter matches, in order, and nobody else; unsubscribing ends that at once.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use myelin_bus::wire::{Body, Filter, Frames, Subject};
 use myelin_bus::{Bus, Delivery, EmbeddedConfig, Message, Meta, PublishError, SubscribeError, SubscribeOptions};
 use std::sync::Arc;

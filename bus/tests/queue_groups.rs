@@ -1,5 +1,7 @@
 //! Promise: exactly one member of each queue group gets each message, the one with the least load; every plain subscriber gets all.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

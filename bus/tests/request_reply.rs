@@ -1,5 +1,7 @@
 //! Promise: a request ends with its own first reply, or with an error that says what is known: nobody there, too late, too large.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Promise: one slow subscriber never slows another. It loses its own messages or holds its own publishers back.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::time::Duration;
 
 use myelin_bus::wire::{Filter, Subject};

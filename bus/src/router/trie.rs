@@ -18,9 +18,9 @@ pub(super) struct Trie {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Box<str>, Node>,
+    literals: HashMap<Box<str>, Self>,
     /// `*`: the node behind any one token.
-    any: Option<Box<Node>>,
+    any: Option<Box<Self>>,
     /// Filters that end with `>` here.
     tail: Leaf,
     /// Filters that end here.

@@ -70,9 +70,11 @@ struct Attaching {
 impl Nats {
     pub(crate) async fn connect(url: &str, replies: Arc<Replies>, metrics: Metrics) -> Result<Self, ConnectError> {
         let shown = without_password(url);
-        let server: ServerAddr = url
-            .parse()
-            .map_err(|error: std::io::Error| ConnectError::Url { url: shown.clone(), reason: error.to_string().into() })?;
+        let no_url = |reason: &str| ConnectError::Url { url: shown.clone(), reason: reason.into() };
+        let server: ServerAddr = url.parse().map_err(|error: std::io::Error| no_url(&error.to_string()))?;
+        if server.host().is_empty() {
+            return Err(no_url("it names no host"));
+        }
         let closing = CancellationToken::new();
         let events = metrics.clone();
         let client = ConnectOptions::new()

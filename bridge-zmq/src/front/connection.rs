@@ -19,14 +19,14 @@ use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::buffer::ReadBuffer;
 use super::establish::Established;
 use super::heartbeat::{Due, Heartbeat};
 use super::{DisconnectReason, FrontConfig, Peer, PeerHandler, SubscriptionChange};
 use crate::codec::{self, Codec, Command, SocketType, Upstream};
-use crate::metrics::Metrics;
+use crate::metrics::{DisconnectKind, Metrics};
 
 /// A connection without input for this long gives its read buffer back.
 const IDLE: Duration = Duration::from_secs(10);
@@ -35,7 +35,10 @@ const IDLE: Duration = Duration::from_secs(10);
 const FAIR_TURNS: u32 = 16;
 
 /// Room for decoded messages that is kept between reads; a flood of empty messages would otherwise leave megabytes behind.
-const BATCH_RETAINED_MAX: usize = 4096;
+const BATCH_RETAINED_MAX: usize = 1024;
+
+/// PONGs gathered before they are sent without waiting for the end of the batch.
+const PONG_BYTES_MAX: usize = 8 * 1024;
 
 /// What the sockets of one listener or connector have in common.
 pub(super) struct SocketContext {
@@ -60,6 +63,7 @@ struct Connection<'a> {
     buffer: ReadBuffer,
     messages: Vec<Body>,
     commands: Vec<Command>,
+    pongs: Vec<u8>,
     heartbeat: Heartbeat,
     read_since_timer: bool,
 }
@@ -108,6 +112,7 @@ impl<'a> Connection<'a> {
             buffer: ReadBuffer::new(input),
             messages: Vec::new(),
             commands: Vec::new(),
+            pongs: Vec::new(),
             heartbeat: Heartbeat::new(heartbeat, Instant::now()),
             read_since_timer: false,
         }
@@ -152,8 +157,9 @@ impl<'a> Connection<'a> {
                 Event::Read(read) => {
                     let n = read.map_err(DisconnectReason::Read)?;
                     relief = self.on_read(n)?.map(relief_of);
-                    if self.deadline() < timer.deadline() {
-                        timer.as_mut().reset(self.deadline());
+                    // A PING may have brought the next deadline forward; every other input only moves it back, which the timer finds out itself.
+                    if let Some(due) = self.heartbeat.deadline().filter(|due| *due < timer.deadline()) {
+                        timer.as_mut().reset(due);
                     }
                 }
                 Event::Relieved => {
@@ -213,6 +219,7 @@ impl<'a> Connection<'a> {
             self.on_command(command)?;
         }
         self.commands = commands;
+        self.answer_pings(0)?;
         outcome.map_err(DisconnectReason::Protocol)?;
         if self.peer.is_closing() {
             return Err(self.peer.take_reason().unwrap_or(DisconnectReason::Shutdown));
@@ -229,9 +236,8 @@ impl<'a> Connection<'a> {
         match command {
             Command::Ping { ttl, context } => {
                 self.heartbeat.on_ping(ttl, Instant::now());
-                if !self.peer.outlet().push_control(&codec::encode_pong(&context)) {
-                    return Err(DisconnectReason::ControlOverflow);
-                }
+                self.pongs.extend_from_slice(&codec::encode_pong(&context));
+                self.answer_pings(PONG_BYTES_MAX)?;
             }
             // Our heartbeats carry no context; whatever has one is a barrier of the route.
             Command::Pong { context } => {
@@ -242,6 +248,18 @@ impl<'a> Connection<'a> {
             Command::Subscribe(prefix) => handler.subscription(self.peer, SubscriptionChange::Subscribe, prefix),
             Command::Cancel(prefix) => handler.subscription(self.peer, SubscriptionChange::Cancel, prefix),
             Command::Error { reason } => return Err(DisconnectReason::PeerError { reason }),
+        }
+        Ok(())
+    }
+
+    /// Sends the PONGs that have gathered, once they are more than `threshold` bytes: one write for all the PINGs of a read.
+    fn answer_pings(&mut self, threshold: usize) -> Result<(), DisconnectReason> {
+        if self.pongs.len() > threshold {
+            let taken = self.peer.outlet().push_control(&self.pongs);
+            self.pongs.clear();
+            if !taken {
+                return Err(DisconnectReason::ControlOverflow);
+            }
         }
         Ok(())
     }
@@ -262,6 +280,7 @@ impl<'a> Connection<'a> {
         }
         if !std::mem::take(&mut self.read_since_timer) {
             self.buffer.release();
+            self.messages = Vec::new();
         }
         Ok(())
     }
@@ -292,7 +311,14 @@ impl Guard<'_> {
     }
 
     fn leave(&self, reason: &DisconnectReason) {
-        debug!(peer = %self.peer.id(), remote = %self.peer.remote(), %reason, "disconnected");
+        let (peer, remote) = (self.peer.id(), self.peer.remote());
+        match reason.kind() {
+            // One-shot clients come and go by the thousand.
+            DisconnectKind::Peer | DisconnectKind::Local => debug!(%peer, %remote, %reason, "disconnected"),
+            DisconnectKind::Protocol | DisconnectKind::Slow | DisconnectKind::Silent => {
+                warn!(%peer, %remote, reason = %super::chain(reason), "disconnected");
+            }
+        }
         self.context.metrics.connections.dec();
         self.context.metrics.disconnected(reason.kind());
         self.context.handler.disconnected(self.peer, reason);

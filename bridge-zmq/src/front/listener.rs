@@ -86,10 +86,12 @@ pub(super) async fn bind(endpoint: &Endpoint) -> Result<TcpListener, BindError> 
         io::ErrorKind::AddrInUse => BindError::InUse { endpoint: endpoint.clone(), source },
         _ => BindError::Bind { endpoint: endpoint.clone(), source },
     };
-    let address = lookup_host(endpoint.target())
-        .await
-        .map_err(resolve)?
-        .next()
+    let addresses: Vec<SocketAddr> = lookup_host(endpoint.target()).await.map_err(resolve)?.collect();
+    // Agents reach a name over IPv4 unless told otherwise, as libzmq does.
+    let address = *addresses
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or_else(|| addresses.first())
         .ok_or_else(|| resolve(io::ErrorKind::NotFound.into()))?;
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;

@@ -48,6 +48,10 @@ impl Process {
         };
         // A group of its own: Ctrl-C reaches the parent alone, and the closing pipes end the children in order.
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        if std::env::var_os("MYELIN_LOG").is_none() {
+            // A log line per agent that comes and goes would stand in the middle of the report.
+            command.env("MYELIN_LOG", "warn");
+        }
         let mut child = command.spawn().doing(|| {
             let hint = if core.is_some() { " (pinning needs `taskset`: apt-get install util-linux)" } else { "" };
             format!("starting {name}{hint}")

@@ -76,7 +76,8 @@ pub(crate) fn hold(program: &str, arguments: &[String]) -> Outcome<()> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
-        .stdout(std::io::stderr())
+        // Its greeting is not a result; what goes wrong is said on stderr.
+        .stdout(Stdio::null())
         .spawn()
         .doing(|| format!("starting {program:?}"))?;
     tell("spawned", json!({ "pid": child.id() }))?;

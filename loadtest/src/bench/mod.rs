@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::failure::{Doing, Failure, Outcome};
+use crate::machine::Neighbours;
 use crate::peer::Wire;
 use crate::sidecar::default_binary;
 
@@ -84,6 +85,7 @@ impl BenchArgs {
 /// A process could not be started or did not answer in time.
 pub(crate) fn run(args: &BenchArgs) -> Outcome<(String, bool)> {
     check(args)?;
+    let neighbours = Neighbours::watch();
     let mut report = match args.scenario {
         Scenario::P1 => round_trip::run(args)?,
         Scenario::P2 => fan_out::run(args)?,
@@ -93,6 +95,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome<(String, bool)> {
         #[cfg(not(feature = "embedded"))]
         Scenario::P8 => return Err(Failure::new("P8 needs this binary with `--features embedded`")),
     };
+    report.note(format!("other processes used {:.0} % of the machine meanwhile", neighbours.share() * 100.0));
     if args.quick || (args.rounds < 5 && args.scenario != Scenario::P3) {
         report.note("too short a run to judge by");
     }

@@ -1,6 +1,6 @@
 //! Writing to stdout, flushed line by line and with errors that are noticed.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -18,6 +18,14 @@ pub(super) fn raw(bytes: &[u8]) -> io::Result<()> {
     stdout.write_all(bytes)?;
     stdout.write_all(b"\n")?;
     stdout.flush()
+}
+
+/// Tells a human at the terminal what to expect; scripts and pipes never see it.
+#[expect(clippy::print_stderr, reason = "for eyes only")]
+pub(super) fn hint(text: &str) {
+    if io::stderr().is_terminal() && io::stdout().is_terminal() {
+        eprintln!("{text}");
+    }
 }
 
 /// Prints one JSON document on one line.

@@ -1,7 +1,7 @@
 //! Bodies on their way in (arguments, files, stdin) and out (text, escapes, JSON).
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use super::{Failure, output};
 /// The body of a message to send.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct BodyArgs {
-    /// The payload; `-` reads it from stdin
+    /// The payload; `-` reads it from stdin, none sends an empty one
     #[arg(value_name = "BODY", conflicts_with_all = ["frame", "file"])]
     body: Option<String>,
 
@@ -27,7 +27,7 @@ pub(super) struct BodyArgs {
 }
 
 impl BodyArgs {
-    /// Reads the body from wherever it was said to be; without any, from stdin if something is piped in.
+    /// Reads the body from wherever it was said to be. Stdin is read only when asked for: a script may have one that never ends.
     pub(super) fn read(&self) -> Result<Body, Failure> {
         if let Some(frames) = Frames::from_parts(&self.frame) {
             return Ok(frames.into());
@@ -40,8 +40,7 @@ impl BodyArgs {
         match self.body.as_deref() {
             Some("-") => stdin(),
             Some(text) => Ok(text.to_owned().into()),
-            None if std::io::stdin().is_terminal() => Ok(Body::default()),
-            None => stdin(),
+            None => Ok(Body::default()),
         }
     }
 }

@@ -67,6 +67,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     bus.flush().await;
     if args.json {
         output::json(&serde_json::json!({ "subscribed": args.filter }))?;
+    } else {
+        output::hint(&format!("answering on {filter}, Ctrl-C ends"));
     }
     let mut answered = 0;
     while args.count.is_none_or(|count| answered < count) {

@@ -66,12 +66,12 @@ pub(super) async fn close(bus: Bus) {
 
 /// A subject from the command line.
 pub(super) fn subject(text: &str) -> Result<Subject, Failure> {
-    Subject::new(text).map_err(|error| Failure::usage(format!("{text:?} is not a subject: {error}")))
+    Subject::new(text).map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// A filter from the command line.
 pub(super) fn filter(text: &str) -> Result<Filter, Failure> {
-    Filter::new(text).map_err(|error| Failure::usage(format!("{text:?} is not a subject or filter: {error}")))
+    Filter::new(text).map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// The subject a reply to this message would go to, for display.

@@ -57,8 +57,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let style = Style::new(args.raw, args.json);
     match style {
         Style::Json => output::json(&serde_json::json!({ "subscribed": args.filter }))?,
-        Style::Escaped => tracing::info!("subscribed to {filter}"),
-        Style::Raw => {}
+        Style::Escaped | Style::Raw => output::hint(&format!("listening on {filter}, Ctrl-C ends")),
     }
     let mut seen = 0;
     while args.count.is_none_or(|count| seen < count) {

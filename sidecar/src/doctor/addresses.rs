@@ -66,7 +66,8 @@ fn loops(binds: &[Use], connects: &[Use]) -> Vec<Finding> {
         .collect()
 }
 
-fn leads_to(connect: &Endpoint, bind: &Endpoint) -> bool {
+/// Whether who connects there reaches what is bound here.
+pub(super) fn leads_to(connect: &Endpoint, bind: &Endpoint) -> bool {
     let (Some(ip), Some(bound)) = (known_address(connect.host()), bind_addr(bind)) else {
         return false;
     };

@@ -1,5 +1,6 @@
 //! The agents a route connects to: are they there, and are they of the type the route needs?
 
+use super::addresses::leads_to;
 use super::finding::{Finding, Severity};
 use super::probe::{Found, probe};
 use crate::config::{Config, Role, Use, resolve};
@@ -9,10 +10,8 @@ const PARALLEL: usize = 32;
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let own = config.binds();
-    let foreign = |connect: &Use| {
-        let host_is_ours = |bind: &Use| bind.endpoint == connect.endpoint;
-        !own.iter().any(host_is_ours)
-    };
+    // Those are loops, which have a finding of their own.
+    let foreign = |connect: &Use| !own.iter().any(|bind| leads_to(&connect.endpoint, &bind.endpoint));
     let connects: Vec<Use> = config.connects().into_iter().filter(foreign).collect();
     let mut findings = Vec::new();
     for batch in connects.chunks(PARALLEL) {

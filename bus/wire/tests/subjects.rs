@@ -1,5 +1,7 @@
 //! Subjects and filters follow NATS's rules: against a naive model over random names, and case by case at the edges.
 
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
 use myelin_wire::{
     Filter, QueueGroup, Subject, SubjectError,
     limits::{SUBJECT_BYTES_MAX, TOKEN_BYTES_MAX},

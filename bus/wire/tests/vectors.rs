@@ -4,6 +4,8 @@
 //! writers may send: they decode to the same message as a canonical vector. An independent MessagePack library reads
 //! and writes all of them alike. No file is ever changed or removed; a new version adds its own.
 
+#![allow(clippy::unwrap_used, reason = "a test may end at the first surprise")]
+
 use std::{collections::BTreeSet, fs, path::Path};
 
 use bytes::Bytes;

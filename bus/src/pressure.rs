@@ -56,7 +56,8 @@ impl Published {
         }
     }
 
-    /// Waits for the pressure, if there is any.
+    /// Waits for the pressure, if there is any, and lets other tasks run from time to time: a task that publishes in a tight loop must not keep
+    /// the thread from the subscriber that it has just woken there.
     ///
     /// # Cancel safety
     /// See [`Pressure::relieved`].
@@ -64,5 +65,6 @@ impl Published {
         if let Some(pressure) = self.pressure {
             pressure.relieved().await;
         }
+        tokio::task::coop::consume_budget().await;
     }
 }

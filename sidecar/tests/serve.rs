@@ -178,3 +178,12 @@ fn state_is_made_in_the_state_directory_and_restarts_find_it() {
     }
     assert!(scratch.path().join("state").is_dir());
 }
+
+#[test]
+fn silent_connections_to_the_health_port_do_not_hide_it() {
+    let scratch = Scratch::with_free_ports("");
+    let (_process, ready) = scratch.serve();
+    let health = address(&ready, "http");
+    let _silent: Vec<_> = (0..200).map(|_| TcpStream::connect(health).expect("it listens")).collect();
+    assert_eq!(http::get(health, "/livez", PATIENCE).map(|answer| answer.status), Some(200));
+}

@@ -256,7 +256,7 @@ async fn advertised(config: &Config) -> Result<Option<IpAddr>, BuildError> {
     let Some(host) = &config.discovery.advertise else { return Ok(None) };
     let addresses = tokio::net::lookup_host((host.as_str(), 0)).await.map_err(|error| setting(config, KEY, &error))?;
     let addresses: Vec<IpAddr> = addresses.map(|address| address.ip()).collect();
-    let first = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    let first = addresses.iter().find(|address| address.is_ipv4()).or_else(|| addresses.first());
     let none = || setting(config, KEY, &std::io::Error::other(format!("{host} has no address")));
     first.copied().map(Some).ok_or_else(none)
 }

@@ -95,8 +95,7 @@ impl Sources {
 
     fn unreadable(&self, path: PathBuf, error: &std::io::Error) -> ConfigError {
         let asked_by = match &self.file {
-            Some((_, Origin::Env(name))) => format!(" (named by {name})"),
-            Some((_, Origin::Flag(name))) => format!(" (named by {name})"),
+            Some((_, Origin::Env(name) | Origin::Flag(name))) => format!(" (named by {name})"),
             _ => String::new(),
         };
         ConfigError::new(Origin::File { path, line: 0 }, "", Problem::Unreadable(format!("{}{asked_by}", reason(error))))

@@ -8,6 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 
+use super::limited::Limited;
+
 /// How long open requests may take to end when we stop. Clients of `/metrics` read a few kilobytes.
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
@@ -30,7 +32,7 @@ impl HttpServer {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
+            Limited::new(tokio::net::TcpListener::from_std(listener)?)
         };
         let serve = async move {
             let served = axum::serve(listener, router).with_graceful_shutdown(stopped.clone().cancelled_owned());

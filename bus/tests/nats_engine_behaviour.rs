@@ -244,10 +244,8 @@ async fn a_dropped_subscription_is_no_responder(server: Server) {
     requester.request(&subject("gone"), "x".into(), PATIENCE).await.expect("a reply");
     drop(subscription);
     // The task that fed it ends on its own; the server knows soon after.
-    within("no responders", async {
-        while requester.request(&subject("gone"), "x".into(), Duration::from_millis(50)).await.is_ok() {}
-    })
-    .await;
+    within("no responders", async { while requester.request(&subject("gone"), "x".into(), Duration::from_millis(50)).await.is_ok() {} })
+        .await;
     until_no_responders(&requester, "gone").await;
 }
 

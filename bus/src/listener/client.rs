@@ -51,8 +51,7 @@ struct QueueLimits {
 
 impl Client {
     pub(super) fn new(id: u64, bus: Bus, config: &ListenerConfig) -> Self {
-        let limits =
-            QueueLimits { bytes_max: config.queue_bytes_max, messages_max: config.queue_messages_max, stall: config.stall };
+        let limits = QueueLimits { bytes_max: config.queue_bytes_max, messages_max: config.queue_messages_max, stall: config.stall };
         // `Block` tells when three quarters wait and drops nothing; past the whole bound the client is cut off here, at the end of a message,
         // so that the error line can be read.
         let outlet = Outlet::new(OutletConfig {

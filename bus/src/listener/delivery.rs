@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::BytesMut;
 
 use super::client::{Client, Sid};
-use super::protocol::{MessageHead, NO_RESPONDERS_BLOCK, write_block};
 use super::origin;
+use super::protocol::{MessageHead, NO_RESPONDERS_BLOCK, write_block};
 use crate::wire::{Body, Subject};
 use crate::{Delivery, InlineHandler, Meta, Pressure, payload};
 

@@ -27,7 +27,11 @@ impl ListenerMetrics {
         registry.register("slow_consumers", "Clients cut off because they did not read what waited for them", self.slow_consumers.clone());
         registry.register("stale_connections", "Clients cut off because they answered no PING", self.stale.clone());
         registry.register("protocol_errors", "Clients cut off because they broke the protocol", self.protocol_errors.clone());
-        registry.register("invalid_subjects", "Publishes and subscriptions with a subject that cannot exist", self.invalid_subjects.clone());
+        registry.register(
+            "invalid_subjects",
+            "Publishes and subscriptions with a subject that cannot exist",
+            self.invalid_subjects.clone(),
+        );
         registry.register("dropped_messages", "Messages for clients that were gone or cut off before reading them", self.dropped.clone());
     }
 

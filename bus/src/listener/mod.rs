@@ -1,7 +1,7 @@
 //! A listener that speaks the NATS client protocol, so that any NATS client reaches an embedded bus.
 //!
-//! The hot path, in four hops: [`connection`] reads → [`session`] groups consecutive publishes to one subject → the bus finds the receivers →
-//! [`delivery`] writes `MSG` into the outlet of each.
+//! The hot path, in four hops: `connection` reads → `session` groups consecutive publishes to one subject → the bus finds the receivers →
+//! `delivery` writes `MSG` into the outlet of each.
 //!
 //! Cost of one small message from client to client: its bytes are sliced out of the read buffer, copied once into the receiver's outlet, and
 //! written together with the rest of the read. Per read batch: one lock and one `write` per receiver, no task switch.
@@ -43,10 +43,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-pub use self::config::ListenerConfig;
-pub use self::metrics::ListenerMetrics;
 use self::client::Client;
+pub use self::config::ListenerConfig;
 use self::connection::Connection;
+pub use self::metrics::ListenerMetrics;
 use self::protocol::{Info, error_line};
 use self::session::Session;
 use crate::Bus;

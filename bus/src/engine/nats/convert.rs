@@ -12,13 +12,7 @@ use crate::{Meta, ReplyTo, payload};
 /// A message for the client. Headers that NATS cannot carry (a name with a colon or blank, a value that is no line of text) are left out.
 pub(super) fn outbound(subject: &Subject, reply: Option<&Subject>, meta: Option<&Meta>, payload: Bytes) -> Outbound {
     let (headers, headers_len) = headers(meta);
-    Outbound {
-        subject: subject.as_str().into(),
-        reply: reply.map(|reply| reply.as_str().into()),
-        headers,
-        headers_len,
-        payload,
-    }
+    Outbound { subject: subject.as_str().into(), reply: reply.map(|reply| reply.as_str().into()), headers, headers_len, payload }
 }
 
 fn headers(meta: Option<&Meta>) -> (Option<HeaderMap>, usize) {

@@ -36,8 +36,7 @@ pub(super) async fn feed(mut subscriber: Subscriber, handler: Arc<dyn InlineHand
                 Inbound { reply: None, meta: None, body } => bodies.push(body),
                 Inbound { reply, meta, body } => {
                     pressures.extend(deliver_run(&*handler, Some(subject), &mut bodies));
-                    let delivery =
-                        Delivery { subject, reply: reply.as_ref(), meta: meta.as_deref(), bodies: std::slice::from_ref(&body) };
+                    let delivery = Delivery { subject, reply: reply.as_ref(), meta: meta.as_deref(), bodies: std::slice::from_ref(&body) };
                     pressures.extend(handler.deliver(delivery));
                 }
             }

@@ -98,10 +98,7 @@ impl Nats {
             let outgoing = Arc::clone(&outgoing);
             async move { outgoing.run().await }
         }));
-        let inbox = client
-            .subscribe(format!("{}>", replies.prefix()))
-            .await
-            .map_err(|error| unreachable(&shown, &error))?;
+        let inbox = client.subscribe(format!("{}>", replies.prefix())).await.map_err(|error| unreachable(&shown, &error))?;
         tracker.spawn(closing.clone().run_until_cancelled_owned(incoming::feed_replies(inbox, Arc::clone(&replies))));
         let engine = Self {
             client,
@@ -314,7 +311,10 @@ fn without_password(url: &str) -> Box<str> {
 
 impl fmt::Debug for Nats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nats").field("state", &self.client.connection_state()).field("waiting", &self.outgoing.waiting()).finish_non_exhaustive()
+        f.debug_struct("Nats")
+            .field("state", &self.client.connection_state())
+            .field("waiting", &self.outgoing.waiting())
+            .finish_non_exhaustive()
     }
 }
 

@@ -70,8 +70,8 @@ fn read_status(block: &Bytes, first: &[u8], headers: &mut Headers) -> Option<()>
 
 /// The name, if it may stand before a colon: printable ASCII without blanks and colons.
 fn header_name(name: &[u8]) -> Option<&str> {
-    let is_name = (1..=limits::HEADER_NAME_BYTES_MAX).contains(&name.len())
-        && name.iter().all(|&byte| byte.is_ascii_graphic() && byte != b':');
+    let is_name =
+        (1..=limits::HEADER_NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(|&byte| byte.is_ascii_graphic() && byte != b':');
     is_name.then(|| std::str::from_utf8(name).ok()).flatten()
 }
 

@@ -124,9 +124,9 @@ fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0_u64, |value, digit| {
-        digit.is_ascii_digit().then(|| value.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
-    })
+    digits
+        .iter()
+        .try_fold(0_u64, |value, digit| digit.is_ascii_digit().then(|| value.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
 }
 
 struct PublishLine<'a> {
@@ -162,12 +162,7 @@ impl<'a> PublishLine<'a> {
     }
 }
 
-fn publish<'a>(
-    input: &'a [u8],
-    start: usize,
-    line: PublishLine<'a>,
-    payload_bytes_max: usize,
-) -> Result<Parsed<'a>, ProtocolError> {
+fn publish<'a>(input: &'a [u8], start: usize, line: PublishLine<'a>, payload_bytes_max: usize) -> Result<Parsed<'a>, ProtocolError> {
     let within = |declared: u64, max: usize| match usize::try_from(declared) {
         Ok(bytes) if bytes <= max => Ok(bytes),
         _ => Err(ProtocolError::Payload { declared, max }),

@@ -33,10 +33,7 @@ fn golden() -> Vec<(&'static [u8], Operation<'static>)> {
         (b"PUB a.b reply.to 0\r\n\r\n", publish("a.b", Some("reply.to"), None, b"")),
         (b"pub \t a  2 \r\n\r\n\r\n", publish("a", None, None, b"\r\n")),
         (b"PUB a 9\r\nPING\r\nPIN\r\n", publish("a", None, None, b"PING\r\nPIN")),
-        (
-            b"HPUB a 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nhi\r\n",
-            publish("a", None, Some(b"NATS/1.0\r\nA: b\r\n\r\n"), b"hi"),
-        ),
+        (b"HPUB a 18 20\r\nNATS/1.0\r\nA: b\r\n\r\nhi\r\n", publish("a", None, Some(b"NATS/1.0\r\nA: b\r\n\r\n"), b"hi")),
         (b"HPUB a r 12 12\r\nNATS/1.0\r\n\r\n\r\n", publish("a", Some("r"), Some(b"NATS/1.0\r\n\r\n"), b"")),
         (b"HPUB a 0 2\r\nhi\r\n", publish("a", None, None, b"hi")),
         (b"SUB a.* 1\r\n", subscribe("a.*", None, "1")),
@@ -206,9 +203,8 @@ fn any_operation() -> impl Strategy<Value = Vec<u8>> {
     let name = "[a-z]{1,8}(\\.[a-z*>]{1,8}){0,3}";
     let payload = prop::collection::vec(any::<u8>(), 0..200);
     prop_oneof![
-        (name, payload.clone()).prop_map(|(subject, payload)| {
-            [format!("PUB {subject} {}\r\n", payload.len()).as_bytes(), &payload, b"\r\n"].concat()
-        }),
+        (name, payload.clone())
+            .prop_map(|(subject, payload)| { [format!("PUB {subject} {}\r\n", payload.len()).as_bytes(), &payload, b"\r\n"].concat() }),
         (name, name, payload).prop_map(|(subject, reply, payload)| {
             let total = payload.len() + 12;
             [format!("HPUB {subject} {reply} 12 {total}\r\nNATS/1.0\r\n\r\n").as_bytes(), &payload, b"\r\n"].concat()
@@ -257,8 +253,12 @@ proptest! {
 
     #[test]
     fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let _ = parse(&bytes, MAX);
-        let _ = read_block(&Bytes::from(bytes));
+        if let Ok(Parsed::Complete { consumed, .. }) = parse(&bytes, MAX) {
+            prop_assert!(consumed <= bytes.len());
+        }
+        if let Ok(headers) = read_block(&Bytes::from(bytes)) {
+            prop_assert!(headers.len() <= limits::HEADERS_MAX);
+        }
     }
 
     #[test]

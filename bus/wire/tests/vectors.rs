@@ -146,6 +146,20 @@ fn every_file_is_tested() {
     assert_eq!(files, tested);
 }
 
+#[test]
+fn the_examples_of_the_documentation_are_vectors() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/wire.md");
+    let page = fs::read_to_string(page).unwrap();
+    // Two digits, a space, and so on; what follows two spaces explains them.
+    let hex = |line: &str| {
+        let digits = line.trim_start().split("  ").next().unwrap_or_default();
+        let pairs: Vec<_> = digits.split(' ').map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
+        pairs.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default()
+    };
+    let examples: Vec<_> = page.split("```").skip(1).step_by(2).map(|block| block.lines().flat_map(hex).collect::<Bytes>()).collect();
+    assert_eq!(examples[..2], [vector("v1-minimal"), vector("v1-no-meta-frames")]);
+}
+
 /// The specification of `docs/wire.md`, said a second time.
 fn as_value((meta, body): &Message) -> Value {
     let bin = |bytes: &[u8]| Value::Binary(bytes.to_vec());

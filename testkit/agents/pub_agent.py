@@ -1,6 +1,7 @@
 """A PUB agent. Without `--kind` it sends what its test commands; with `--kind` it publishes by itself, as status and audio agents do."""
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import pickle
@@ -47,7 +48,7 @@ def audio(number):
 def publish(socket, options):
     interval = 1 / AUDIO_PER_SECOND if options.kind == "audio" else options.interval
     due = time.monotonic()
-    for number in range(options.count) if options.count else iter(int, 1):
+    for number in range(options.count) if options.count else itertools.count():
         frames = message(options.kind, number)
         socket.send_multipart(frames)
         emit("sent", seq=number, size=sum(map(len, frames)), digest=hashlib.sha256(b"".join(frames)).hexdigest())

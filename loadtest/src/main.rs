@@ -12,6 +12,7 @@ mod failure;
 mod latency;
 mod leash;
 mod machine;
+mod neighbours;
 mod pace;
 mod payload;
 mod peer;

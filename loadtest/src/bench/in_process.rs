@@ -11,6 +11,7 @@ use super::report::{Goal, Report};
 use super::{BenchArgs, interleave};
 use crate::failure::{Doing, Failure, Outcome};
 use crate::latency::{Latency, Summary};
+use crate::neighbours::Quiet;
 use crate::pace::Pace;
 use crate::payload::{self, END};
 
@@ -51,7 +52,7 @@ impl Cell {
     }
 }
 
-pub(super) fn run(args: &BenchArgs) -> Outcome<Report> {
+pub(super) fn run(args: &BenchArgs, quiet: &mut Quiet) -> Outcome<Report> {
     let length = Duration::from_secs_f64(args.seconds(2.0));
     let setup = format!(
         "publish -> subscriber in process, {PAYLOAD_BYTES} B, overflow block, {WORKERS} workers, {length:?} x {} rounds interleaved; \
@@ -60,7 +61,7 @@ pub(super) fn run(args: &BenchArgs) -> Outcome<Report> {
     );
     let mut report = Report::new("P8", setup);
     let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_time().build().doing(|| "starting a runtime".to_owned())?;
-    interleave(args.rounds, &CELLS, |&cell| {
+    interleave(args.rounds, quiet, &CELLS, |&cell| {
         match cell {
             Cell::Single | Cell::Shared | Cell::Batch => {
                 let rate = throughput(&runtime, cell, length)?;

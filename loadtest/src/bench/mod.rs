@@ -9,11 +9,12 @@ mod round_trip;
 mod topic;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use crate::failure::{Doing, Failure, Outcome};
-use crate::machine::Neighbours;
+use crate::neighbours::{Neighbours, Quiet};
 use crate::peer::Wire;
 use crate::sidecar::default_binary;
 
@@ -59,6 +60,9 @@ pub(crate) struct BenchArgs {
     /// High-water mark of every queue, in messages.
     #[arg(long = "hwm", default_value_t = 65_536)]
     pub(crate) high_water: i32,
+    /// Before each cell wait until the rest of the machine is idle, up to this many seconds in total.
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) wait_quiet: f64,
     /// Print the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -86,16 +90,20 @@ impl BenchArgs {
 pub(crate) fn run(args: &BenchArgs) -> Outcome<(String, bool)> {
     check(args)?;
     let neighbours = Neighbours::watch();
+    let mut quiet = Quiet::within(Duration::from_secs_f64(args.wait_quiet));
     let mut report = match args.scenario {
-        Scenario::P1 => round_trip::run(args)?,
-        Scenario::P2 => fan_out::run(args)?,
-        Scenario::P3 => loss::run(args)?,
+        Scenario::P1 => round_trip::run(args, &mut quiet)?,
+        Scenario::P2 => fan_out::run(args, &mut quiet)?,
+        Scenario::P3 => loss::run(args, &mut quiet)?,
         #[cfg(feature = "embedded")]
-        Scenario::P8 => in_process::run(args)?,
+        Scenario::P8 => in_process::run(args, &mut quiet)?,
         #[cfg(not(feature = "embedded"))]
         Scenario::P8 => return Err(Failure::new("P8 needs this binary with `--features embedded`")),
     };
     report.note(format!("other processes used {:.0} % of the machine meanwhile", neighbours.share() * 100.0));
+    if args.wait_quiet > 0.0 && quiet.impatient() > 0 {
+        report.note(format!("{} cells began on a busy machine: the patience was used up", quiet.impatient()));
+    }
     if args.quick || (args.rounds < 5 && args.scenario != Scenario::P3) {
         report.note("too short a run to judge by");
     }
@@ -114,6 +122,9 @@ fn check(args: &BenchArgs) -> Outcome<()> {
     if args.seconds.is_some_and(|seconds| !(0.05..=600.0).contains(&seconds)) {
         return Err(Failure::new("--seconds is outside 0.05..=600"));
     }
+    if !(0.0..=3_600.0).contains(&args.wait_quiet) {
+        return Err(Failure::new("--wait-quiet is outside 0..=3600"));
+    }
     if !(1_024..=10_000_000).contains(&args.high_water) {
         return Err(Failure::new(format!("--hwm {} is outside 1024..=10000000", args.high_water)));
     }
@@ -121,9 +132,10 @@ fn check(args: &BenchArgs) -> Outcome<()> {
 }
 
 /// Runs every cell once per round; each round starts with another cell, so that none always follows the same one.
-fn interleave<C>(rounds: u32, cells: &[C], mut cell: impl FnMut(&C) -> Outcome<()>) -> Outcome<()> {
+fn interleave<C>(rounds: u32, quiet: &mut Quiet, cells: &[C], mut cell: impl FnMut(&C) -> Outcome<()>) -> Outcome<()> {
     for round in 0..rounds as usize {
         for at in 0..cells.len() {
+            quiet.wait();
             cell(&cells[(round + at) % cells.len()])?;
         }
     }
@@ -141,7 +153,8 @@ mod tests {
     #[test]
     fn every_round_runs_every_cell_and_starts_with_another() {
         let mut seen = String::new();
-        interleave(3, &['a', 'b', 'c'], |cell| {
+        let mut quiet = Quiet::within(Duration::ZERO);
+        interleave(3, &mut quiet, &['a', 'b', 'c'], |cell| {
             seen.push(*cell);
             Ok(())
         })

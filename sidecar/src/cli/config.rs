@@ -25,20 +25,20 @@ enum Action {
     Check {
         /// The file to check [default: what `myelin serve` would read]
         file: Option<PathBuf>,
-        #[command(flatten)]
-        flags: ConfigArgs,
         /// Print one JSON document
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        flags: ConfigArgs,
     },
     /// Print every value in effect, and where it comes from
     #[command(after_help = EXAMPLES)]
     Show {
-        #[command(flatten)]
-        flags: ConfigArgs,
         /// Print one JSON document
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        flags: ConfigArgs,
     },
 }
 

@@ -13,9 +13,6 @@ use crate::doctor::{self, Finding, Severity};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    #[command(flatten)]
-    flags: ConfigArgs,
-
     /// A finding to accept, by its id; may be repeated
     #[arg(long, value_name = "ID")]
     allow: Vec<String>,
@@ -23,6 +20,9 @@ pub(super) struct Args {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    flags: ConfigArgs,
 }
 
 const EXAMPLES: &str = "\

@@ -18,9 +18,6 @@ use crate::config::Config;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    #[command(flatten)]
-    flags: ConfigArgs,
-
     /// Print nothing when ready
     #[arg(long, short)]
     quiet: bool,
@@ -28,6 +25,9 @@ pub(super) struct Args {
     /// Print one JSON line when ready
     #[arg(long, conflicts_with = "quiet")]
     json: bool,
+
+    #[command(flatten)]
+    flags: ConfigArgs,
 }
 
 const EXAMPLES: &str = "\

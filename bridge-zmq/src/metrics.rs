@@ -56,6 +56,8 @@ pub enum DisconnectKind {
     Peer,
     /// The peer broke the protocol or a limit.
     Protocol,
+    /// All peers together left too much incomplete.
+    Overload,
     /// The peer did not read.
     Slow,
     /// The peer was silent for too long.

@@ -125,6 +125,39 @@ async fn hostile_lengths_end_the_connection_without_a_byte_of_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn peers_that_never_finish_their_messages_share_one_budget() {
+    let config = FrontConfig { incomplete_bytes_max: 5 << 20, ..FrontConfig::default() };
+    let (front, handler) = (front_with(config), Recorder::echo());
+    let listener = listen(&front, SocketType::Router, &handler).await;
+    let address = listener.local_addr();
+    let unfinished = peer(move || {
+        (0..4)
+            .map(|_| {
+                let (mut raw, _) = Raw::shake(address, 1, "DEALER", None);
+                raw.send(&hex("02 0000000000200000"));
+                // The last ones are cut off while they write.
+                drop(std::io::Write::write_all(&mut raw.stream, &[7; (2 << 20) - 1]));
+                raw
+            })
+            .collect::<Vec<_>>()
+    })
+    .await;
+    let overload = |seen: &[Seen]| seen.iter().filter(|seen| **seen == Seen::Disconnected(DisconnectKind::Overload)).count();
+    handler.until("two disconnects", move |seen| overload(seen) == 2).await;
+    healthy(address).await;
+    drop(unfinished);
+    handler.until("the end of all four", |seen| seen.iter().filter(|seen| matches!(seen, Seen::Disconnected(_))).count() >= 4).await;
+    peer(move || {
+        let (mut raw, _) = Raw::shake(address, 1, "DEALER", None);
+        raw.send(&hex("02 0000000000400000"));
+        raw.send(&vec![7; 4 << 20]);
+        assert_eq!(raw.receive(9 + (4 << 20))[..9], hex("02 0000000000400000"));
+    })
+    .await;
+    front.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_frame_that_is_cut_off_is_never_delivered() {
     let (front, handler) = (front(), Recorder::echo());
     let listener = listen(&front, SocketType::Router, &handler).await;

@@ -125,6 +125,12 @@ impl Codec {
         self.missing
     }
 
+    /// Bytes of an incomplete message that were moved out of the input.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.partial.spilled.len()
+    }
+
     fn check_command(&self, header: Header) -> Result<usize, CodecError> {
         match usize::try_from(header.payload_len) {
             Ok(len) if len <= COMMAND_BYTES_MAX => Ok(len),

@@ -22,6 +22,9 @@ pub struct FrontConfig {
     pub pending_max: usize,
     /// Established and pending connections, over all listeners and connectors; 16,384. One more is closed at once.
     pub connections_max: usize,
+    /// Bytes of large incomplete messages (above 256 KiB each) that all peers together may leave in our buffers; 256 MiB. The peer that would
+    /// exceed it is disconnected.
+    pub incomplete_bytes_max: usize,
     /// The write queue of each peer; 8 MiB, 65,536 messages, `block`.
     pub queue: OutletConfig,
     /// Our own heartbeats towards peers of ZMTP 3.1. `None` sends none; PINGs of peers are answered either way.
@@ -64,6 +67,7 @@ impl Default for FrontConfig {
             handshake_timeout: limits::HANDSHAKE_TIMEOUT,
             pending_max: 1024,
             connections_max: limits::CONNECTIONS_MAX,
+            incomplete_bytes_max: limits::QUEUED_BYTES_PROCESS_MAX,
             queue: OutletConfig {
                 bytes_max: limits::QUEUE_BYTES_MAX,
                 messages_max: limits::QUEUE_MESSAGES_MAX,

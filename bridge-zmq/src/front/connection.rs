@@ -21,6 +21,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
+use super::budget::{Budget, Share, Spent};
 use super::buffer::ReadBuffer;
 use super::establish::Established;
 use super::heartbeat::{Due, Heartbeat};
@@ -46,6 +47,7 @@ pub(super) struct SocketContext {
     pub(super) handler: Arc<dyn PeerHandler>,
     pub(super) config: Arc<FrontConfig>,
     pub(super) metrics: Metrics,
+    pub(super) incomplete: Budget,
 }
 
 enum Event {
@@ -61,6 +63,7 @@ struct Connection<'a> {
     peer: &'a Arc<Peer>,
     codec: Codec,
     buffer: ReadBuffer,
+    incomplete: Share,
     messages: Vec<Body>,
     commands: Vec<Command>,
     pongs: Vec<u8>,
@@ -110,6 +113,7 @@ impl<'a> Connection<'a> {
             peer,
             codec: Codec::new(context.config.codec_limits(), upstream),
             buffer: ReadBuffer::new(input),
+            incomplete: context.incomplete.share(),
             messages: Vec::new(),
             commands: Vec::new(),
             pongs: Vec::new(),
@@ -221,6 +225,8 @@ impl<'a> Connection<'a> {
         self.commands = commands;
         self.answer_pings(0)?;
         outcome.map_err(DisconnectReason::Protocol)?;
+        let held = self.buffer.bytes.len() + self.codec.held();
+        self.incomplete.hold(held).map_err(|Spent { max }| DisconnectReason::Overload { max })?;
         if self.peer.is_closing() {
             return Err(self.peer.take_reason().unwrap_or(DisconnectReason::Shutdown));
         }
@@ -315,7 +321,7 @@ impl Guard<'_> {
         match reason.kind() {
             // One-shot clients come and go by the thousand.
             DisconnectKind::Peer | DisconnectKind::Local => debug!(%peer, %remote, %reason, "disconnected"),
-            DisconnectKind::Protocol | DisconnectKind::Slow | DisconnectKind::Silent => {
+            DisconnectKind::Protocol | DisconnectKind::Overload | DisconnectKind::Slow | DisconnectKind::Silent => {
                 warn!(%peer, %remote, reason = %super::chain(reason), "disconnected");
             }
         }

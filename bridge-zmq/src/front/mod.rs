@@ -8,6 +8,7 @@
 //! - **Backpressure is not reading.** While a handler's pressure lasts, nothing is read from that peer, and its silence is not held against it.
 //! - **Once each.** [`PeerHandler::disconnected`] follows every [`PeerHandler::connected`], also when the handler panics.
 
+mod budget;
 mod buffer;
 mod config;
 mod connection;
@@ -28,6 +29,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::budget::Budget;
 use self::connection::SocketContext;
 use self::pending::Pending;
 use crate::metrics::Metrics;
@@ -73,6 +75,7 @@ struct Shared {
     tracker: TaskTracker,
     connections: Arc<Semaphore>,
     pending: Pending,
+    incomplete: Budget,
     metrics: Metrics,
 }
 
@@ -85,13 +88,14 @@ impl Front {
             tracker: TaskTracker::new(),
             connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
             pending: Pending::new(config.pending_max, metrics.handshakes_pending.clone()),
+            incomplete: Budget::new(config.incomplete_bytes_max),
             metrics,
         };
         Self { shared: Arc::new(shared), config: Arc::new(config) }
     }
 
     /// The same front with other settings for the sockets opened through the returned handle: a route's own queue bounds or limits. The caps on
-    /// connections and pending handshakes stay those of the whole front.
+    /// connections, pending handshakes and incomplete messages stay those of the whole front.
     #[must_use]
     pub fn with_config(&self, config: FrontConfig) -> Self {
         Self { shared: Arc::clone(&self.shared), config: Arc::new(config) }
@@ -150,7 +154,13 @@ impl Front {
     }
 
     fn context(&self, socket: SocketType, handler: Arc<dyn PeerHandler>) -> SocketContext {
-        SocketContext { socket, handler, config: Arc::clone(&self.config), metrics: self.shared.metrics.clone() }
+        SocketContext {
+            socket,
+            handler,
+            config: Arc::clone(&self.config),
+            metrics: self.shared.metrics.clone(),
+            incomplete: self.shared.incomplete.clone(),
+        }
     }
 }
 

@@ -73,6 +73,12 @@ pub enum DisconnectReason {
     /// The peer broke the protocol or a limit.
     #[error("protocol violation")]
     Protocol(#[source] CodecError),
+    /// All peers together left more incomplete than allowed, and this one would have added to it.
+    #[error("incomplete messages exceed incomplete_bytes_max {max}")]
+    Overload {
+        /// The bound in bytes.
+        max: usize,
+    },
     /// The peer sends PINGs and reads none of the answers.
     #[error("peer reads no answers to its pings")]
     ControlOverflow,
@@ -105,6 +111,7 @@ impl DisconnectReason {
             Self::Outlet(OutletError::SlowPeer { .. }) | Self::ControlOverflow => DisconnectKind::Slow,
             Self::Outlet(_) | Self::Closed { .. } | Self::Shutdown => DisconnectKind::Local,
             Self::Protocol(_) => DisconnectKind::Protocol,
+            Self::Overload { .. } => DisconnectKind::Overload,
             Self::HeartbeatMissed { .. } | Self::TtlExpired => DisconnectKind::Silent,
         }
     }

@@ -167,9 +167,11 @@ impl Bus {
     pub async fn subscribe(&self, filter: &Filter, options: SubscribeOptions) -> Result<Subscription, SubscribeError> {
         let interest = Interest { filter: filter.clone(), group: options.group.clone() };
         let queue = Arc::new(Queue::new(options, self.shared.metrics.clone()));
-        let registration = self.register(interest, Arc::new(Intake(Arc::clone(&queue))))?;
+        // Known to a drain before it can be subscribed, so that no drain misses it.
         self.shared.readers.add(&queue);
-        let subscription = Subscription::new(registration, queue);
+        let registration = self.register(interest, Arc::new(Intake(Arc::clone(&queue))))?;
+        let subscription = Subscription::new(Arc::clone(&queue));
+        queue.hold(registration);
         self.shared.engine.flush().await;
         Ok(subscription)
     }
@@ -193,7 +195,9 @@ impl Bus {
             return Err(SubscribeError::Closed);
         }
         let attachment = self.shared.engine.attach(interest, handler)?;
-        Ok(Registration::new(Arc::clone(&self.shared), attachment))
+        let registration = Registration::new(Arc::clone(&self.shared), attachment);
+        // A drain that began meanwhile may have ended all subscriptions before this one was among them.
+        if self.shared.stage() > Stage::Open { Err(SubscribeError::Closed) } else { Ok(registration) }
     }
 
     /// A publisher that remembers who listens to `subject`.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::Bus;
 use crate::bus::Shared;
 use crate::engine::{Attachment, EngineOps};
 
@@ -29,10 +28,6 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn new(shared: Arc<Shared>, attachment: Attachment) -> Self {
         Self { shared, attachment }
-    }
-
-    pub(crate) fn bus(&self) -> Bus {
-        Bus::from_shared(Arc::clone(&self.shared))
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Cost of one message with one subscriber, embedded, by a [`Publisher`]:
 //! - bytes: none copied; the body is cloned by counting a reference, the message struct (about 100 bytes) is written into the queue once;
-//! - allocations: none (the queue's memory is reused by swapping); an uncached [`Bus::publish`] makes its match list, one or two;
+//! - allocations: none (the queue's memory is reused by swapping); [`Bus::publish`] adds a look-up of the subject;
 //! - locks: the publisher's cache and the receiver's queue, each held for a few instructions; the receiver locks once per batch;
 //! - wakeups: one when the receiver sleeps, none while it has something to read; no syscall otherwise.
 //!

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::reply::ReplyTo;
 use crate::wire::{Body, Subject};
-use crate::{Bus, Published};
+use crate::{Bus, Pressure};
 
 /// One message.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ impl<'a> Delivery<'a> {
 pub trait InlineHandler: Send + Sync + 'static {
     /// Takes one batch. Returns pressure when a queue with policy `block` behind this handler is over its bound; the publisher waits before it
     /// publishes more.
-    fn deliver(&self, delivery: Delivery<'_>) -> Option<crate::Pressure>;
+    fn deliver(&self, delivery: Delivery<'_>) -> Option<Pressure>;
 
     /// How much waits behind this handler, in any unit that the members of one queue group share: the member with the least gets the next
     /// message. `usize::MAX` means that it takes no more, and a group of such members counts as no receiver.
@@ -109,16 +109,8 @@ impl<F> InlineHandler for F
 where
     F: Fn(Delivery<'_>) + Send + Sync + 'static,
 {
-    fn deliver(&self, delivery: Delivery<'_>) -> Option<crate::Pressure> {
+    fn deliver(&self, delivery: Delivery<'_>) -> Option<Pressure> {
         self(delivery);
         None
-    }
-}
-
-impl Published {
-    /// Counts one receiver that has taken its delivery.
-    pub(crate) fn add(&mut self, pressure: Option<crate::Pressure>) {
-        self.receivers += 1;
-        self.press(pressure);
     }
 }

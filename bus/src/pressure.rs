@@ -48,6 +48,12 @@ pub struct Published {
 }
 
 impl Published {
+    /// Counts one receiver that has taken its delivery.
+    pub(crate) fn add(&mut self, pressure: Option<Pressure>) {
+        self.receivers += 1;
+        self.press(pressure);
+    }
+
     pub(crate) fn press(&mut self, pressure: Option<Pressure>) {
         match (&mut self.pressure, pressure) {
             (Some(sum), Some(more)) => sum.merge(more),

@@ -80,6 +80,7 @@ async fn disconnect_ends_the_subscription_and_says_so() {
     assert_eq!(subscription.end(), None);
     publish(&bus, 3..10).await;
     assert_eq!(subscription.end(), Some(SubscriptionEnd::Overflowed));
+    assert_eq!(bus.publisher(subject()).publish_batch(&numbers(10..11)).receivers, 0, "it is no receiver any more");
     assert_eq!(subscription.dropped(), 1, "what came after the end was not for it");
     for number in numbers(0..3) {
         assert_eq!(subscription.next().await.unwrap().body, number);

@@ -66,3 +66,19 @@ async fn a_blocking_subscriber_holds_back_its_own_publishers_only() {
     drop(asleep);
     timeout(DEADLINE, blocked).await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_publisher_in_a_tight_loop_lets_its_subscriber_run() {
+    let bus = Bus::embedded(EmbeddedConfig::default());
+    let mut subscription = bus.subscribe(&filter("x"), SubscribeOptions::default()).await.unwrap();
+    let reading = tokio::spawn(async move {
+        for _ in 0..MESSAGES {
+            assert!(subscription.next().await.is_some());
+            assert!(subscription.len() < MESSAGES / 10, "it runs while the publisher does");
+        }
+    });
+    for number in 0..MESSAGES {
+        bus.publish(&subject("x"), number.to_string().into()).await.unwrap();
+    }
+    reading.await.unwrap();
+}

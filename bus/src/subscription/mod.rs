@@ -11,15 +11,13 @@ use std::task::Poll;
 pub use self::options::{SubscribeOptions, SubscriptionEnd};
 pub(crate) use self::queue::{Intake, Queue};
 use self::queue::{Waiting, cost};
-use crate::inline::Registration;
-use crate::{Bus, Message};
+use crate::Message;
 
 /// Messages that match a filter, in the order of each publisher, waiting in a bounded queue to be read.
 ///
 /// Dropping it unsubscribes; what was not read is gone.
 #[derive(Debug)]
 pub struct Subscription {
-    registration: Option<Registration>,
     queue: Arc<Queue>,
     /// Taken out of the queue, not read yet.
     batch: VecDeque<Message>,
@@ -28,8 +26,8 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(crate) fn new(registration: Registration, queue: Arc<Queue>) -> Self {
-        Self { registration: Some(registration), queue, batch: VecDeque::new(), read: Waiting::default() }
+    pub(crate) fn new(queue: Arc<Queue>) -> Self {
+        Self { queue, batch: VecDeque::new(), read: Waiting::default() }
     }
 
     /// The next message, or `None` when there will be none any more; [`end`](Self::end) tells why.
@@ -69,7 +67,6 @@ impl Subscription {
 
     /// Unsubscribes. What waits already can still be read; then [`next`](Self::next) returns `None`.
     pub fn drain(&mut self) {
-        self.registration = None;
         self.queue.end(SubscriptionEnd::Drained);
     }
 
@@ -93,11 +90,6 @@ impl Subscription {
         self.len() == 0
     }
 
-    /// The bus that this is a subscription of, while it is one.
-    pub fn bus(&self) -> Option<Bus> {
-        self.registration.as_ref().map(Registration::bus)
-    }
-
     async fn take(&mut self) {
         poll_fn(|cx| {
             // A queue that is never empty must not keep the other tasks of this thread from running.
@@ -116,7 +108,6 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.registration = None;
         self.queue.abandon();
     }
 }

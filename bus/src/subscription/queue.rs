@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{SubscribeOptions, SubscriptionEnd};
+use crate::inline::Registration;
 use crate::wire::Body;
 use crate::{Delivery, InlineHandler, Message, Metrics, Overflow, Pressure};
 
@@ -23,6 +24,8 @@ pub(crate) struct Queue {
     relief: Notify,
     dropped: AtomicU64,
     metrics: Metrics,
+    /// Given up at the end, from within a delivery too, so that a queue that takes nothing is no receiver.
+    registration: Mutex<Option<Registration>>,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +69,28 @@ impl InlineHandler for Intake {
 
 impl Queue {
     pub(crate) fn new(options: SubscribeOptions, metrics: Metrics) -> Self {
-        Self { state: Mutex::default(), options, relief: Notify::new(), dropped: AtomicU64::new(0), metrics }
+        Self {
+            state: Mutex::default(),
+            options,
+            relief: Notify::new(),
+            dropped: AtomicU64::new(0),
+            metrics,
+            registration: Mutex::new(None),
+        }
+    }
+
+    /// Takes over what keeps the deliveries coming, until the end; which may have come already.
+    pub(crate) fn hold(&self, registration: Registration) {
+        *self.registration.lock() = Some(registration);
+        if self.ended().is_some() {
+            self.unsubscribe();
+        }
+    }
+
+    fn unsubscribe(&self) {
+        // Outside of its lock: giving it up leads through the engine, and may drop the engine's last reference to this queue.
+        let registration = self.registration.lock().take();
+        drop(registration);
     }
 
     /// Takes a batch in, as far as the policy allows. Returns whether the publishers should wait.
@@ -99,8 +123,12 @@ impl Queue {
         let over = self.options.overflow == Overflow::Block && state.waiting.exceeds(&self.options);
         state.pressed |= over;
         let receiver = state.receiver.take();
+        let ended = state.end.is_some();
         drop(state);
 
+        if ended {
+            self.unsubscribe();
+        }
         if dropped > 0 {
             self.dropped.fetch_add(dropped, Ordering::Relaxed);
             self.metrics.dropped(self.options.overflow).inc_by(dropped);
@@ -146,6 +174,7 @@ impl Queue {
             state.end.get_or_insert(reason);
             state.receiver.take()
         };
+        self.unsubscribe();
         self.relief.notify_waiters();
         if let Some(receiver) = receiver {
             receiver.wake();

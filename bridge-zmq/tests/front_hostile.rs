@@ -327,13 +327,18 @@ async fn a_peer_that_pings_without_reading_is_closed() {
     let (front, handler) = (front(), Recorder::new());
     let listener = listen(&front, SocketType::Router, &handler).await;
     let address = listener.local_addr();
-    peer(move || {
-        let (mut raw, _) = Raw::shake(address, 1, "DEALER", None);
-        let pings = hex("0417 04 50494e47 0000 30313233343536373839616263646566").repeat(4096);
-        while std::io::Write::write_all(&mut raw.stream, &pings).is_ok() {}
+    let (mut raw, _) = peer(move || Raw::shake(address, 1, "DEALER", None)).await;
+    let connected = handler.connected(1).await;
+    // More than the kernel keeps for a peer that does not read, so that every answer waits with us.
+    assert_eq!(connected[0].send(&frames(&[&vec![0; 32 << 20]])).accepted, 1);
+    let open = peer(move || {
+        let pings = hex("0417 04 50494e47 0000 30313233343536373839616263646566").repeat(64 * 1024 / 23 + 1);
+        drop(std::io::Write::write_all(&mut raw.stream, &pings));
+        raw
     })
     .await;
     assert_eq!(handler.disconnected().await, DisconnectKind::Slow);
+    drop(open);
     front.shutdown().await;
 }
 

@@ -1,5 +1,7 @@
 //! An outlet on a real socket delivers everything in order to a slow reader, and tells the producer when to wait.
 
+#![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

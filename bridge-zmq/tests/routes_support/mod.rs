@@ -1,6 +1,7 @@
 //! Routes on an embedded bus, and pyzmq programs as their peers.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

@@ -66,9 +66,7 @@ fn framer(c: &mut Criterion) {
 
 /// A connection of `omq-proto` whose handshake is over; our own handshake plays the peer.
 fn established() -> Connection {
-    let mut connection = Connection::new(
-        ConnectionConfig::new(OmqRole::Server, omq_proto::SocketType::Router).max_message_size(8 << 20),
-    );
+    let mut connection = Connection::new(ConnectionConfig::new(OmqRole::Server, omq_proto::SocketType::Router).max_message_size(8 << 20));
     let mut peer = Handshake::new(Role::Connected, SocketType::Dealer, Bytes::new());
     let mut from_connection = BytesMut::new();
     for _ in 0..2 {

@@ -98,7 +98,11 @@ impl Metrics {
         let mut add = Adder(registry.sub_registry_with_prefix("bridge_zmq"));
         add.metric("connections", "Established ZMTP connections", self.connections.clone());
         add.metric("connections_opened", "ZMTP connections that finished their handshake", self.connections_opened.clone());
-        add.metric("connections_refused", "Connections closed at once because connections_max was reached", self.connections_refused.clone());
+        add.metric(
+            "connections_refused",
+            "Connections closed at once because connections_max was reached",
+            self.connections_refused.clone(),
+        );
         add.metric("handshakes_pending", "Connections in their handshake", self.handshakes_pending.clone());
         add.metric("handshake_failures", "Connections that did not become a session, by reason", self.handshake_failures.clone());
         add.metric("disconnects", "Sessions that ended, by reason", self.disconnects.clone());

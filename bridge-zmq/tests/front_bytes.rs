@@ -267,7 +267,8 @@ async fn a_connector_greets_announces_its_identity_and_reconnects() {
         (server, address)
     })
     .await;
-    let connector = front.connect(&address.into(), SocketType::Dealer, Bytes::from_static(b"me"), Arc::clone(&handler) as Arc<dyn PeerHandler>);
+    let connector =
+        front.connect(&address.into(), SocketType::Dealer, Bytes::from_static(b"me"), Arc::clone(&handler) as Arc<dyn PeerHandler>);
     let mut server = Some(server);
     for round in 1..=2 {
         let listening = server.take().unwrap();

@@ -351,13 +351,7 @@ async fn a_panicking_handler_costs_its_connection_only() {
         fn received(&self, _: &Arc<myelin_bridge_zmq::front::Peer>, _: &mut Vec<myelin_bus::wire::Body>) -> Option<Pressure> {
             panic!("as the test wants it")
         }
-        fn subscription(
-            &self,
-            _: &Arc<myelin_bridge_zmq::front::Peer>,
-            _: myelin_bridge_zmq::front::SubscriptionChange,
-            _: bytes::Bytes,
-        ) {
-        }
+        fn subscription(&self, _: &Arc<myelin_bridge_zmq::front::Peer>, _: myelin_bridge_zmq::front::SubscriptionChange, _: bytes::Bytes) {}
         fn disconnected(&self, _: &Arc<myelin_bridge_zmq::front::Peer>, reason: &myelin_bridge_zmq::front::DisconnectReason) {
             self.0.push(Seen::Disconnected(reason.kind()));
         }

@@ -99,9 +99,7 @@ impl Handshake {
             WireError::UnsupportedZmtpVersion { major, .. } => HandshakeError::Version { major },
             WireError::HandshakeRefused(refusal) => HandshakeError::Refused { reason: printable(refusal.reason.as_bytes()) },
             WireError::HandshakeFailed(detail) => match theirs {
-                Some(theirs) if detail.starts_with("incompatible socket types") => {
-                    HandshakeError::Incompatible { ours: self.ours, theirs }
-                }
+                Some(theirs) if detail.starts_with("incompatible socket types") => HandshakeError::Incompatible { ours: self.ours, theirs },
                 _ => HandshakeError::Violation { detail: detail.into() },
             },
             error => HandshakeError::Violation { detail: error.to_string().into() },

@@ -57,7 +57,11 @@ fn decode<'a>(limits: CodecLimits, upstream: Upstream, pieces: impl IntoIterator
 
 fn parts(body: &Body) -> Vec<Vec<u8>> {
     let Body::Frames(frames) = body else { panic!("a codec makes frames") };
-    assert_eq!(Frames::from_packed(frames.packed().clone()).map(|checked| checked.count()), Ok(frames.count()), "what is passed on is valid");
+    assert_eq!(
+        Frames::from_packed(frames.packed().clone()).map(|checked| checked.count()),
+        Ok(frames.count()),
+        "what is passed on is valid"
+    );
     frames.slices().map(<[u8]>::to_vec).collect()
 }
 
@@ -94,7 +98,8 @@ fn z10_a_long_frame_behind_a_delimiter() {
 #[test]
 fn z22_ping_carries_ttl_and_context_and_is_answered_with_the_context() {
     let decoded = whole(Upstream::Messages, &hex("0407 04 50494e47 0032"));
-    let ping = |context: &'static [u8]| Command::Ping { ttl: Some(std::time::Duration::from_secs(5)), context: Bytes::from_static(context) };
+    let ping =
+        |context: &'static [u8]| Command::Ping { ttl: Some(std::time::Duration::from_secs(5)), context: Bytes::from_static(context) };
     assert_eq!(decoded.commands, [ping(b"")]);
     assert_eq!(encode_pong(b""), hex("0405 04 504f4e47"));
     let decoded = whole(Upstream::Messages, &hex("040a 04 50494e47 0032 616263"));
@@ -427,7 +432,8 @@ fn cut<'a>(bytes: &'a [u8], cuts: &[prop::sample::Index]) -> Vec<&'a [u8]> {
 /// Bytes that are mostly frames, some of them damaged.
 fn frames_and_noise() -> impl Strategy<Value = Vec<u8>> {
     let short = (0u8..8, prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(flags, payload)| {
-        let mut frame = if flags & 2 == 0 { vec![flags, u8::try_from(payload.len()).unwrap()] } else { long_header(flags, payload.len() as u64) };
+        let mut frame =
+            if flags & 2 == 0 { vec![flags, u8::try_from(payload.len()).unwrap()] } else { long_header(flags, payload.len() as u64) };
         frame.extend(payload);
         frame
     });

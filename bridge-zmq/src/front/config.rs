@@ -68,11 +68,7 @@ impl Default for FrontConfig {
             pending_max: 1024,
             connections_max: limits::CONNECTIONS_MAX,
             incomplete_bytes_max: limits::QUEUED_BYTES_PROCESS_MAX,
-            queue: OutletConfig {
-                bytes_max: limits::QUEUE_BYTES_MAX,
-                messages_max: limits::QUEUE_MESSAGES_MAX,
-                overflow: Overflow::Block,
-            },
+            queue: OutletConfig { bytes_max: limits::QUEUE_BYTES_MAX, messages_max: limits::QUEUE_MESSAGES_MAX, overflow: Overflow::Block },
             heartbeat: Some(HeartbeatConfig::default()),
             linger: Duration::from_secs(1),
             reconnect: ReconnectConfig::default(),

@@ -12,9 +12,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use myelin_bus::Pressure;
 use myelin_bus::outlet::OutletError;
 use myelin_bus::wire::Body;
-use myelin_bus::Pressure;
 use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;

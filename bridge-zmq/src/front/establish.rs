@@ -85,9 +85,8 @@ pub(super) async fn establish(mut stream: TcpStream, us: Introduction, limit: Du
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))?;
     let mut input = BytesMut::with_capacity(READ_BYTES);
-    let session = timeout(limit, shake_hands(&mut stream, us, &mut input))
-        .await
-        .map_err(|_| EstablishError::Timeout { after: limit })??;
+    let session =
+        timeout(limit, shake_hands(&mut stream, us, &mut input)).await.map_err(|_| EstablishError::Timeout { after: limit })??;
     Ok(Established { stream, session, remote, local, input })
 }
 

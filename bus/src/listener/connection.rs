@@ -117,6 +117,12 @@ impl Connection {
                     self.session.forget_exhausted();
                     attention.set(client.attention.notified());
                 }
+                // Held back by its receivers, the client is not read, and its silence says nothing.
+                Event::Time if pressed.is_some() => {
+                    let now = Instant::now();
+                    liveness.hear(now);
+                    time.as_mut().reset(now + self.config.ping_interval);
+                }
                 Event::Time => match liveness.check(Instant::now()) {
                     Check::Later(at) => time.as_mut().reset(at),
                     Check::Ask(at) => {

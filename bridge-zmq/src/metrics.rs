@@ -95,7 +95,7 @@ struct DropLabels {
 impl Metrics {
     /// Makes the counters visible in `registry`.
     pub fn register(&self, registry: &mut Registry) {
-        let mut add = Adder(registry.sub_registry_with_prefix("bridge_zmq"));
+        let mut add = Adder(registry.sub_registry_with_prefix("myelin_zmq"));
         add.metric("connections", "Established ZMTP connections", self.connections.clone());
         add.metric("connections_opened", "ZMTP connections that finished their handshake", self.connections_opened.clone());
         add.metric(

@@ -57,7 +57,7 @@ async fn z01_any_length_byte_in_the_signature_is_accepted_and_the_identity_is_se
         raw.send(&greeting);
         raw.send(&ready("DEALER", Some(b"agent1")));
         raw.send(&hex("0100 0007 7b2261223a317d"));
-        assert_eq!(raw.receive(64)[..10], hex("ff 0000000000000000 7f"));
+        assert_eq!(raw.receive(64)[..10], hex("ff 0000000000000001 7f"));
         let len = raw.receive(2)[1];
         raw.receive(len.into());
         assert_eq!(raw.receive(11), hex("0100 0007 7b2261223a317d"), "verbatim, delimiter and all");

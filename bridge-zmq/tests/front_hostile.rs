@@ -40,7 +40,7 @@ async fn failures(front: &Front, reason: HandshakeFailure, count: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn z26_http_is_answered_in_http_and_closed() {
+async fn z26_http_is_closed_without_a_word() {
     let (front, handler) = (front(), Recorder::echo());
     let listener = listen(&front, SocketType::Router, &handler).await;
     let address = listener.local_addr();
@@ -50,10 +50,7 @@ async fn z26_http_is_answered_in_http_and_closed() {
         raw.rest()
     })
     .await;
-    let answer = String::from_utf8(answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 400 "), "{answer}");
-    assert!(head.contains(&format!("Content-Length: {}", body.len())), "{answer}");
+    assert!(answer.is_empty(), "{answer:?}");
     failures(&front, HandshakeFailure::Http, 1).await;
     healthy(address).await;
     front.shutdown().await;

@@ -1,5 +1,7 @@
 //! A service route gives each pyzmq caller its own agent's reply, byte for byte, whatever the agent's socket and whoever else asks.
 
+#![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
 mod routes_support;
 
 use std::time::Duration;

@@ -17,6 +17,7 @@ pub(super) const HANDSHAKE_FRAME_BYTES_MAX: usize = 64 * 1024;
 
 const GREETING_BYTES: usize = 64;
 const SIGNATURE_BYTES: usize = 10;
+const SIGNATURE_LENGTH_AT: usize = 8;
 
 /// The beginnings of requests that end up on a ZMTP port by mistake.
 const HTTP_STARTS: [&[u8]; 8] = [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS ", b"DELETE ", b"CONNECT ", b"PRI "];
@@ -45,8 +46,10 @@ pub struct Session {
 #[derive(Debug)]
 pub struct Handshake {
     connection: Connection,
+    identity_len: usize,
     ours: SocketType,
     greeted: bool,
+    introduced: bool,
 }
 
 impl Handshake {
@@ -57,8 +60,9 @@ impl Handshake {
             Role::Accepted => WireRole::Server,
             Role::Connected => WireRole::Client,
         };
+        let identity_len = identity.len();
         let config = ConnectionConfig::new(role, ours.to_wire()).identity(identity);
-        Self { connection: Connection::new(config), ours, greeted: false }
+        Self { connection: Connection::new(config), identity_len, ours, greeted: false, introduced: false }
     }
 
     /// Takes what the handshake needs from the front of `input`, and no byte more. `None` until the handshake is complete.
@@ -90,7 +94,14 @@ impl Handshake {
     pub fn output(&mut self) -> Bytes {
         let bytes = self.connection.poll_transmit();
         self.connection.advance_transmit(bytes.len());
-        bytes
+        if self.introduced || bytes.is_empty() {
+            return bytes;
+        }
+        self.introduced = true;
+        let mut greeting = BytesMut::from(bytes);
+        // The padding of a ZMTP 3 signature is free; libzmq writes what ZMTP 1 had there, the length of an identity frame, and so do we.
+        greeting[SIGNATURE_LENGTH_AT] = u8::try_from(self.identity_len + 1).unwrap_or(u8::MAX);
+        greeting.freeze()
     }
 
     fn feed(&mut self, bytes: Bytes) -> Result<(), HandshakeError> {

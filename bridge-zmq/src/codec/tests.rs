@@ -282,7 +282,7 @@ fn z01_z02_a_handshake_may_be_cut_anywhere_and_leaves_what_is_not_its_own() {
     bytes.extend(req_ready());
     bytes.extend(hex("0100 0004 70696e67"));
     let answer = {
-        let mut answer = hex("ff 0000000000000000 7f 03 01 4e554c4c");
+        let mut answer = hex("ff 0000000000000001 7f 03 01 4e554c4c");
         answer.resize(64, 0);
         answer.extend(hex("041c 05 5245414459 0b 536f636b65742d54797065 00000006 524f55544552"));
         answer

@@ -55,14 +55,14 @@ pub(super) enum Outcome {
 }
 
 impl DiscoveryMetrics {
-    /// Registers all of them under `bridge_zmq_discovery_`.
+    /// Registers all of them under `myelin_zmq_discovery_`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
-            "bridge_zmq_discovery_requests",
+            "myelin_zmq_discovery_requests",
             "Requests to the registry, by what was asked and how it was answered",
             self.requests.clone(),
         );
-        registry.register("bridge_zmq_discovery_agents", "Agents in the registry", self.agents.clone());
+        registry.register("myelin_zmq_discovery_agents", "Agents in the registry", self.agents.clone());
     }
 
     pub(super) fn answered(&self, verb: Verb, outcome: Outcome) {

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use crate::codec::{Handshake, HandshakeError, Role, Session, SocketType};
 use crate::metrics::HandshakeFailure;
 
-/// How long an accepted connection may be silent before we greet first. ZMTP peers and HTTP clients speak at once, so whoever speaks HTTP gets
-/// an answer in HTTP instead of a greeting it cannot read.
+/// How long an accepted connection may be silent before we greet first. ZMTP peers and HTTP clients speak at once, so whoever speaks HTTP is
+/// closed cleanly instead of reading a greeting it cannot understand.
 const FIRST_BYTES_GRACE: Duration = Duration::from_millis(50);
 
 /// Enough for a greeting and a READY in one read.
@@ -23,9 +23,6 @@ const READ_BYTES: usize = 1024;
 /// Idle time before TCP probes a peer: dead machines are noticed also where nobody sends heartbeats.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-
-/// What a mistaken health check reads.
-const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 43\r\n\r\nthis port speaks ZMTP (ZeroMQ), not HTTP.\r\n";
 
 /// A stream whose handshake is over.
 #[derive(Debug)]
@@ -98,8 +95,8 @@ async fn shake_hands(stream: &mut TcpStream, us: Introduction, input: &mut Bytes
     loop {
         let step = handshake.advance(input);
         let output = match &step {
-            Err(HandshakeError::Http) => Bytes::from_static(HTTP_ANSWER),
-            Err(HandshakeError::Tls | HandshakeError::NotZmtp { .. }) => Bytes::new(),
+            // A health check on the wrong port is told nothing: only its agent could say whether it is healthy.
+            Err(HandshakeError::Http | HandshakeError::Tls | HandshakeError::NotZmtp { .. }) => Bytes::new(),
             _ => handshake.output(),
         };
         if !output.is_empty() {

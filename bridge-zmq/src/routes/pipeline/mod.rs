@@ -1,6 +1,6 @@
 //! A `pipeline` route: producers (PUSH) on one side, consumers (PULL) on the other, each message to exactly one consumer.
 //!
-//! The path of a message: [`Producers::received`] → `Publisher::publish_batch` (bus) → [`Consumers`] as the subject's handler → the outlet of a
+//! The path of a message: `Producers::received` → `Publisher::publish_batch` (bus) → `Consumers` as the subject's handler → the outlet of a
 //! consumer with room, in turn; or, if none has room, the route's queue, from which each consumer's own task takes as room appears.
 //!
 //! Invariants:
@@ -73,7 +73,7 @@ impl Pipeline {
     /// Binds a PULL that producers connect to.
     ///
     /// # Errors
-    /// As [`Front::listen`].
+    /// As [`Front::listen`](crate::front::Front::listen).
     pub async fn bind_producers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
         self.context.front.listen(endpoint, SocketType::Pull, self.producers.clone()).await
     }
@@ -87,7 +87,7 @@ impl Pipeline {
     /// Binds a PUSH that consumers connect to.
     ///
     /// # Errors
-    /// As [`Front::listen`].
+    /// As [`Front::listen`](crate::front::Front::listen).
     pub async fn bind_consumers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
         self.context.with_queue(CONSUMER_OUTLET).front.listen(endpoint, SocketType::Push, self.consumers.clone()).await
     }
@@ -156,7 +156,7 @@ impl Consumers {
     }
 }
 
-/// The bus side of [`Consumers`].
+/// The bus side of `Consumers`.
 #[derive(Debug)]
 struct Handler(Arc<Consumers>);
 

@@ -186,7 +186,7 @@ impl Agents {
     }
 }
 
-/// The bus side of [`Agents`].
+/// The bus side of `Agents`.
 #[derive(Debug)]
 pub(super) struct Handler(pub(super) Arc<Agents>);
 

@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 /// Names the connection a request came from, and the replies go to.
 pub(crate) type CallerId = u64;
 
-/// The bounds of a [`FairQueue`].
+/// The bounds of a `FairQueue`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueBounds {
     /// Payload bytes that may wait.

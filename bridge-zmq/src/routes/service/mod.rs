@@ -1,7 +1,7 @@
 //! A `service` route: callers (REQ, DEALER) on one side, agents (REP, ROUTER) on the other, a bus subject between them.
 //!
-//! The path of a request, four hops: [`callers::Callers::received`] → `Publisher::request_inline` (bus) → [`Agents`] as the subject's handler →
-//! the agent's outlet. The path of its reply, three: [`Agents::received`] → the caller's `ReplySink` → the caller's outlet.
+//! The path of a request, four hops: `callers::Callers::received` → `Publisher::request_inline` (bus) → `Agents` as the subject's handler →
+//! the agent's outlet. The path of its reply, three: `Agents::received` → the caller's `ReplySink` → the caller's outlet.
 //!
 //! Cost per request and direction: the frames are copied once into the outgoing buffer, never re-encoded; one map entry for the correlation; one
 //! lock of the route; one `read` and one `write`; no task is woken but the one whose socket became readable.
@@ -105,7 +105,7 @@ impl Service {
     /// Binds a ROUTER that callers connect to.
     ///
     /// # Errors
-    /// As [`Front::listen`].
+    /// As [`Front::listen`](crate::front::Front::listen)(crate::front::Front::listen).
     pub async fn bind_callers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
         self.callers_front.listen(endpoint, SocketType::Router, self.callers.clone()).await
     }
@@ -119,7 +119,7 @@ impl Service {
     /// Binds a DEALER that REP agents connect to.
     ///
     /// # Errors
-    /// As [`Front::listen`].
+    /// As [`Front::listen`](crate::front::Front::listen)(crate::front::Front::listen).
     pub async fn bind_agents(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
         self.join_bus();
         self.context.front.listen(endpoint, SocketType::Dealer, self.agents.clone()).await

@@ -1,6 +1,6 @@
 //! A `topic` route: publishers (PUB) on one side, subscribers (SUB) on the other, a bus subject between them.
 //!
-//! The path of a message, four hops: [`Publishers::received`] → `Publisher::publish_batch` (bus) → [`Subscribers::deliver`] → each subscriber's
+//! The path of a message, four hops: `Publishers::received` → `Publisher::publish_batch` (bus) → `Subscribers::deliver` → each subscriber's
 //! outlet. All messages of one read travel as one batch: one look-up, and per subscriber one lock and one write.
 //!
 //! Cost per message and subscriber: one copy into the outgoing buffer (a reference above 4 KiB), no allocation; a filter costs a walk over at most
@@ -64,7 +64,7 @@ impl Topic {
     /// Binds a SUB that publishers connect to.
     ///
     /// # Errors
-    /// As [`Front::listen`].
+    /// As [`Front::listen`](crate::front::Front::listen).
     pub async fn bind_publishers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
         self.context.front.listen(endpoint, SocketType::Sub, self.publishers.clone()).await
     }
@@ -78,7 +78,7 @@ impl Topic {
     /// Binds an XPUB that subscribers connect to.
     ///
     /// # Errors
-    /// As [`Front::listen`].
+    /// As [`Front::listen`](crate::front::Front::listen).
     pub async fn bind_subscribers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
         self.context.front.listen(endpoint, SocketType::XPub, self.subscribers.clone()).await
     }
@@ -160,7 +160,7 @@ impl PeerHandler for Subscribers {
     }
 }
 
-/// The bus side of [`Subscribers`].
+/// The bus side of `Subscribers`.
 #[derive(Debug)]
 struct Handler(Arc<Subscribers>);
 

@@ -1,74 +1,72 @@
 //! What else runs on a shared machine: measured, so that a figure can be doubted, and waited for, so that it need not be.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How much of the machine went to others while a scenario ran: what its figures have to be doubted by.
+/// Long enough for the kernel's 10 ms ticks to tell 5 % from nothing.
+const SAMPLE: Duration = Duration::from_millis(400);
+/// Share of all cores below which a machine counts as idle.
+const QUIET_SHARE: f64 = 0.05;
+/// The unit of CPU times in `/proc`; the kernel tells user space 100 Hz on every architecture we run on.
+const TICK_MS: u64 = 10;
+
+/// The other processes of the machine, as far as they disturb.
 #[derive(Debug)]
 pub(crate) struct Neighbours {
-    started: Instant,
-    busy: Duration,
-    own: Duration,
+    patience: Duration,
+    impatient: u32,
+    /// CPU time of others during cells.
+    theirs: Duration,
+    /// CPU time that there was during cells.
+    all: Duration,
 }
 
 impl Neighbours {
-    /// Starts watching.
-    pub(crate) fn watch() -> Self {
-        Self { started: Instant::now(), busy: machine_busy(), own: own_cpu() }
+    /// Waits at most `patience` in total for quiet moments.
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self { patience, impatient: 0, theirs: Duration::ZERO, all: Duration::ZERO }
     }
 
-    /// Their share of all cores since [`Self::watch`], 0 to 1. Counts children only once they have ended.
+    /// Waits until the machine is idle or the patience is used up, then runs a cell and watches who else works meanwhile.
+    pub(crate) fn run<T>(&mut self, cell: impl FnOnce() -> T) -> T {
+        self.wait();
+        let (busy, own, since) = (machine_busy(), family_cpu(), Instant::now());
+        let outcome = cell();
+        let own = family_cpu().saturating_sub(own);
+        self.theirs += machine_busy().saturating_sub(busy).saturating_sub(own);
+        self.all += since.elapsed().mul_f64(cores());
+        outcome
+    }
+
+    /// Their share of all cores during cells, 0 to 1.
     pub(crate) fn share(&self) -> f64 {
-        let theirs = machine_busy().saturating_sub(self.busy).saturating_sub(own_cpu().saturating_sub(self.own));
-        theirs.as_secs_f64() / (self.started.elapsed().as_secs_f64() * cores())
-    }
-}
-
-/// Waits, within a budget, for moments in which nobody else works.
-#[derive(Debug)]
-pub(crate) struct Quiet {
-    left: Duration,
-    impatient: u32,
-}
-
-impl Quiet {
-    /// At most `budget` of waiting in total.
-    pub(crate) fn within(budget: Duration) -> Self {
-        Self { left: budget, impatient: 0 }
-    }
-
-    /// Blocks until the machine was idle for a moment or the budget is used up. Call it while the own processes idle.
-    pub(crate) fn wait(&mut self) {
-        while !self.left.is_zero() {
-            let (before, since) = (machine_busy(), Instant::now());
-            thread::sleep(SAMPLE);
-            let share = machine_busy().saturating_sub(before).as_secs_f64() / (since.elapsed().as_secs_f64() * cores());
-            if share < QUIET_SHARE {
-                return;
-            }
-            self.left = self.left.saturating_sub(since.elapsed());
-        }
-        self.impatient += 1;
+        self.theirs.as_secs_f64() / self.all.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
     /// How many cells began although the machine was busy.
     pub(crate) fn impatient(&self) -> u32 {
         self.impatient
     }
-}
 
-/// Long enough for the kernel's 10 ms ticks to tell 5 % from nothing.
-const SAMPLE: Duration = Duration::from_millis(400);
-/// Share of all cores below which a machine counts as idle.
-const QUIET_SHARE: f64 = 0.05;
+    fn wait(&mut self) {
+        while !self.patience.is_zero() {
+            let (before, since) = (machine_busy(), Instant::now());
+            thread::sleep(SAMPLE);
+            let share = machine_busy().saturating_sub(before).as_secs_f64() / (since.elapsed().as_secs_f64() * cores());
+            if share < QUIET_SHARE {
+                return;
+            }
+            self.patience = self.patience.saturating_sub(since.elapsed());
+        }
+        self.impatient += 1;
+    }
+}
 
 fn cores() -> f64 {
     thread::available_parallelism().map_or(1, usize::from) as f64
 }
-
-/// The unit of CPU times in `/proc`; the kernel has told user space 100 Hz on every architecture we run on.
-const TICK_MS: u64 = 10;
 
 /// Time that all cores together were not idle, including what a hypervisor took.
 fn machine_busy() -> Duration {
@@ -79,12 +77,23 @@ fn machine_busy() -> Duration {
     ticks(busy.map(|(_, value)| value))
 }
 
-/// CPU of this process and of its children that have ended.
-fn own_cpu() -> Duration {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The name in parentheses may contain anything; utime is the twelfth field behind it.
-    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
-    ticks(fields.skip(11).take(4))
+/// CPU of this process and everything it started, living or ended.
+fn family_cpu() -> Duration {
+    let entries = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let all: Vec<_> = pids.filter_map(|pid| Some((pid, relative(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?))).collect();
+    let mut family = BTreeSet::from([std::process::id()]);
+    // Children of children are found in the next pass; a pass that finds nobody is the last.
+    while all.iter().fold(false, |grown, (pid, (parent, _))| (family.contains(parent) && family.insert(*pid)) || grown) {}
+    all.iter().filter(|(pid, _)| family.contains(pid)).map(|(_, (_, cpu))| *cpu).sum()
+}
+
+/// Parent and CPU time, its own and that of its ended children, from a line of `/proc/<pid>/stat`.
+fn relative(stat: &str) -> Option<(u32, Duration)> {
+    // The name in parentheses may contain anything; behind it: state, parent, and as the twelfth field utime.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let parent = fields.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some((parent, ticks(fields.split_ascii_whitespace().skip(11).take(4))))
 }
 
 fn ticks<'a>(values: impl Iterator<Item = &'a str>) -> Duration {
@@ -96,16 +105,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_never_use_less_than_nothing() {
-        let neighbours = Neighbours::watch();
-        assert!(machine_busy() > own_cpu());
+    fn neighbours_never_use_less_than_nothing_and_patience_ends() {
+        let mut neighbours = Neighbours::new(Duration::ZERO);
+        assert_eq!(neighbours.run(|| 7), 7);
         assert!(neighbours.share() >= 0.0);
+        assert_eq!(neighbours.impatient(), 1);
+        assert!(machine_busy() > family_cpu());
     }
 
     #[test]
-    fn waiting_ends_with_the_budget() {
-        let mut quiet = Quiet::within(Duration::ZERO);
-        quiet.wait();
-        assert_eq!(quiet.impatient(), 1);
+    fn the_name_of_a_process_does_not_confuse() {
+        let stat = "12 (a) b (c) S 7 1 1 0 -1 0 0 0 0 0 1 2 3 4 20 0";
+        assert_eq!(relative(stat), Some((7, Duration::from_millis(100))));
+        assert_eq!(relative("nonsense"), None);
     }
 }

@@ -4,14 +4,14 @@ use super::report::{Goal, Report};
 use super::topic::{Carrier, Load, credit, publish};
 use super::{BenchArgs, interleave};
 use crate::failure::Outcome;
-use crate::neighbours::Quiet;
+use crate::neighbours::Neighbours;
 use crate::peer::Wire;
 use crate::sidecar::{Settings, Sidecar};
 
 const PAYLOADS: [usize; 3] = [64, 256, 1_024];
 const SUBSCRIBERS: [usize; 2] = [1, 4];
 
-pub(super) fn run(args: &BenchArgs, quiet: &mut Quiet) -> Outcome<Report> {
+pub(super) fn run(args: &BenchArgs, neighbours: &mut Neighbours) -> Outcome<Report> {
     let wire = args.peers.unwrap_or(Wire::Libzmq);
     let seconds = args.seconds(2.0);
     let setup = format!(
@@ -33,7 +33,7 @@ pub(super) fn run(args: &BenchArgs, quiet: &mut Quiet) -> Outcome<Report> {
         for subscribers in SUBSCRIBERS {
             let load = Load { publisher: wire, subscriber: wire, payload, subscribers, seconds, rate: None, high_water: args.high_water };
             let label = format!("{payload} B, {subscribers} sub");
-            interleave(args.rounds, quiet, &carriers, |carrier| {
+            interleave(args.rounds, neighbours, &carriers, |carrier| {
                 let done = publish(carrier, &load)?;
                 lost += done.lost();
                 report.add(carrier.name(), &label, "msgs/s per sub", done.per_second());

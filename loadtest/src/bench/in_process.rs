@@ -11,7 +11,7 @@ use super::report::{Goal, Report};
 use super::{BenchArgs, interleave};
 use crate::failure::{Doing, Failure, Outcome};
 use crate::latency::{Latency, Summary};
-use crate::neighbours::Quiet;
+use crate::neighbours::Neighbours;
 use crate::pace::Pace;
 use crate::payload::{self, END};
 
@@ -52,7 +52,7 @@ impl Cell {
     }
 }
 
-pub(super) fn run(args: &BenchArgs, quiet: &mut Quiet) -> Outcome<Report> {
+pub(super) fn run(args: &BenchArgs, neighbours: &mut Neighbours) -> Outcome<Report> {
     let length = Duration::from_secs_f64(args.seconds(2.0));
     let setup = format!(
         "publish -> subscriber in process, {PAYLOAD_BYTES} B, overflow block, {WORKERS} workers, {length:?} x {} rounds interleaved; \
@@ -61,7 +61,7 @@ pub(super) fn run(args: &BenchArgs, quiet: &mut Quiet) -> Outcome<Report> {
     );
     let mut report = Report::new("P8", setup);
     let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_time().build().doing(|| "starting a runtime".to_owned())?;
-    interleave(args.rounds, quiet, &CELLS, |&cell| {
+    interleave(args.rounds, neighbours, &CELLS, |&cell| {
         match cell {
             Cell::Single | Cell::Shared | Cell::Batch => {
                 let rate = throughput(&runtime, cell, length)?;

@@ -6,14 +6,14 @@ use super::BenchArgs;
 use super::report::{Goal, Report};
 use super::topic::{Carrier, Load, Published, publish};
 use crate::failure::Outcome;
-use crate::neighbours::Quiet;
+use crate::neighbours::Neighbours;
 use crate::peer::Wire;
 use crate::sidecar::{Settings, Sidecar};
 
 const RATE: u64 = 200_000;
 const PAYLOAD_BYTES: usize = 64;
 
-pub(super) fn run(args: &BenchArgs, quiet: &mut Quiet) -> Outcome<Report> {
+pub(super) fn run(args: &BenchArgs, neighbours: &mut Neighbours) -> Outcome<Report> {
     let seconds = args.seconds(60.0);
     let publisher = args.peers.unwrap_or(Wire::Raw);
     let subscriber = args.peers.unwrap_or(Wire::Libzmq);
@@ -28,15 +28,13 @@ pub(super) fn run(args: &BenchArgs, quiet: &mut Quiet) -> Outcome<Report> {
     let load =
         Load { publisher, subscriber, payload: PAYLOAD_BYTES, subscribers: 1, seconds, rate: Some(RATE), high_water: args.high_water };
     let carrier = Carrier::proxy(args.high_water)?;
-    quiet.wait();
-    record(&mut report, carrier.name(), &publish(&carrier, &load)?);
+    record(&mut report, carrier.name(), &neighbours.run(|| publish(&carrier, &load))?);
     drop(carrier);
     if !args.without_sidecar {
         let settings = Settings { overflow: "drop_newest", high_water: args.high_water };
         let carrier = Carrier::Sidecar(Box::new(Sidecar::start(&args.binary(), None, settings)?));
-        quiet.wait();
         let before = counters(&carrier)?;
-        let done = publish(&carrier, &load)?;
+        let done = neighbours.run(|| publish(&carrier, &load))?;
         record(&mut report, carrier.name(), &done);
         for (name, value) in counters(&carrier)? {
             let grown = value - before.get(&name).copied().unwrap_or(0.0);

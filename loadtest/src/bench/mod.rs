@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::failure::{Doing, Failure, Outcome};
-use crate::neighbours::{Neighbours, Quiet};
+use crate::neighbours::Neighbours;
 use crate::peer::Wire;
 use crate::sidecar::default_binary;
 
@@ -89,20 +89,19 @@ impl BenchArgs {
 /// A process could not be started or did not answer in time.
 pub(crate) fn run(args: &BenchArgs) -> Outcome<(String, bool)> {
     check(args)?;
-    let neighbours = Neighbours::watch();
-    let mut quiet = Quiet::within(Duration::from_secs_f64(args.wait_quiet));
+    let mut neighbours = Neighbours::new(Duration::from_secs_f64(args.wait_quiet));
     let mut report = match args.scenario {
-        Scenario::P1 => round_trip::run(args, &mut quiet)?,
-        Scenario::P2 => fan_out::run(args, &mut quiet)?,
-        Scenario::P3 => loss::run(args, &mut quiet)?,
+        Scenario::P1 => round_trip::run(args, &mut neighbours)?,
+        Scenario::P2 => fan_out::run(args, &mut neighbours)?,
+        Scenario::P3 => loss::run(args, &mut neighbours)?,
         #[cfg(feature = "embedded")]
-        Scenario::P8 => in_process::run(args, &mut quiet)?,
+        Scenario::P8 => in_process::run(args, &mut neighbours)?,
         #[cfg(not(feature = "embedded"))]
         Scenario::P8 => return Err(Failure::new("P8 needs this binary with `--features embedded`")),
     };
     report.note(format!("other processes used {:.0} % of the machine meanwhile", neighbours.share() * 100.0));
-    if args.wait_quiet > 0.0 && quiet.impatient() > 0 {
-        report.note(format!("{} cells began on a busy machine: the patience was used up", quiet.impatient()));
+    if args.wait_quiet > 0.0 && neighbours.impatient() > 0 {
+        report.note(format!("{} cells began on a busy machine: the patience was used up", neighbours.impatient()));
     }
     if args.quick || (args.rounds < 5 && args.scenario != Scenario::P3) {
         report.note("too short a run to judge by");
@@ -132,11 +131,10 @@ fn check(args: &BenchArgs) -> Outcome<()> {
 }
 
 /// Runs every cell once per round; each round starts with another cell, so that none always follows the same one.
-fn interleave<C>(rounds: u32, quiet: &mut Quiet, cells: &[C], mut cell: impl FnMut(&C) -> Outcome<()>) -> Outcome<()> {
+fn interleave<C>(rounds: u32, neighbours: &mut Neighbours, cells: &[C], mut cell: impl FnMut(&C) -> Outcome<()>) -> Outcome<()> {
     for round in 0..rounds as usize {
         for at in 0..cells.len() {
-            quiet.wait();
-            cell(&cells[(round + at) % cells.len()])?;
+            neighbours.run(|| cell(&cells[(round + at) % cells.len()]))?;
         }
     }
     Ok(())
@@ -153,8 +151,8 @@ mod tests {
     #[test]
     fn every_round_runs_every_cell_and_starts_with_another() {
         let mut seen = String::new();
-        let mut quiet = Quiet::within(Duration::ZERO);
-        interleave(3, &mut quiet, &['a', 'b', 'c'], |cell| {
+        let mut neighbours = Neighbours::new(Duration::ZERO);
+        interleave(3, &mut neighbours, &['a', 'b', 'c'], |cell| {
             seen.push(*cell);
             Ok(())
         })

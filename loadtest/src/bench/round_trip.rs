@@ -8,7 +8,7 @@ use super::{BenchArgs, interleave, words};
 use crate::child::{Core, Process};
 use crate::failure::{Doing, Outcome};
 use crate::latency::Summary;
-use crate::neighbours::Quiet;
+use crate::neighbours::Neighbours;
 use crate::peer::Wire;
 use crate::sidecar::{Settings, Sidecar};
 
@@ -40,7 +40,7 @@ impl Carrier for Sidecar {
     }
 }
 
-pub(super) fn run(args: &BenchArgs, quiet: &mut Quiet) -> Outcome<Report> {
+pub(super) fn run(args: &BenchArgs, neighbours: &mut Neighbours) -> Outcome<Report> {
     let core = args.last_core();
     let count = if args.quick { COUNT / 10 } else { COUNT };
     let setup = format!(
@@ -83,7 +83,7 @@ pub(super) fn run(args: &BenchArgs, quiet: &mut Quiet) -> Outcome<Report> {
             _ => paths.push(path(endpoint.clone(), None)),
         }
     }
-    interleave(args.rounds, quiet, &paths, |path| round(path, core, count, &mut report))?;
+    interleave(args.rounds, neighbours, &paths, |path| round(path, core, count, &mut report))?;
     for wire in wires {
         let load = load(wire);
         // The goal is stated for libzmq peers; with raw ones the same ratio is printed for orientation.

@@ -115,6 +115,10 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome<(String, bool)> {
 }
 
 fn check(args: &BenchArgs) -> Outcome<()> {
+    #[cfg(not(feature = "libzmq"))]
+    if args.scenario != Scenario::P8 {
+        return crate::peer::without_libzmq();
+    }
     if !(1..=100).contains(&args.rounds) {
         return Err(Failure::new(format!("--rounds {} is outside 1..=100", args.rounds)));
     }

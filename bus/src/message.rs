@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::reply::ReplyTo;
-use crate::wire::{Body, Subject};
+use crate::wire::{self, Body, Subject};
 use crate::{Bus, Pressure};
 
 /// One message.
@@ -24,6 +24,14 @@ pub struct Message {
 pub struct Meta {
     /// Names and values, in the order of the sender; a name may occur more than once.
     pub headers: Vec<(Box<str>, Bytes)>,
+    /// Id, source, kind, time, correlation and trace, and the headers that travel with them inside an envelope. Passed on unchanged.
+    pub envelope: Option<Box<wire::Meta>>,
+}
+
+impl From<wire::Meta> for Meta {
+    fn from(envelope: wire::Meta) -> Self {
+        Self { headers: Vec::new(), envelope: Some(Box::new(envelope)) }
+    }
 }
 
 impl Message {
@@ -51,9 +59,11 @@ impl Message {
 }
 
 impl Meta {
-    /// The first value of a header; names are compared byte for byte.
+    /// The first value of a header, those beside the envelope first; names are compared byte for byte.
     pub fn header(&self, name: &str) -> Option<&Bytes> {
-        self.headers.iter().find(|(found, _)| **found == *name).map(|(_, value)| value)
+        let beside = self.headers.iter().map(|(name, value)| (&**name, value));
+        let enclosed = self.envelope.iter().flat_map(|envelope| envelope.headers.iter());
+        beside.chain(enclosed).find(|(found, _)| *found == name).map(|(_, value)| value)
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use crate::Bus;
 use crate::replies::{Replies, Token};
@@ -40,12 +41,14 @@ impl ReplyTo {
 }
 
 /// A connection that sends requests and takes replies for as long as it lives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// Its number, unique in this process and never used again.
     pub connection: u64,
     /// What it calls itself; empty for most.
     pub identity: Bytes,
+    /// Cancelled when the connection has closed: whatever a responder keeps for this caller can go.
+    pub gone: CancellationToken,
 }
 
 impl From<Subject> for ReplyTo {

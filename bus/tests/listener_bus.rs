@@ -111,10 +111,10 @@ async fn headers_cross_the_edge_both_ways() {
     client.say("HPUB in r 26 28\r\nNATS/1.0\r\nB: 1\r\na:  2 \r\n\r\nhi\r\n").await;
     let message = within("a message", subscription.next()).await.expect("not ended");
     let headers = vec![("B".into(), Bytes::from("1")), ("a".into(), Bytes::from("2"))];
-    assert_eq!(message.meta.as_deref(), Some(&Meta { headers: headers.clone() }));
+    assert_eq!(message.meta.as_deref(), Some(&Meta { headers: headers.clone(), ..Meta::default() }));
     assert_eq!(message.body, "hi".into());
 
-    let message = Message { meta: Some(Box::new(Meta { headers })), ..Message::new(subject("out"), "ho") };
+    let message = Message { meta: Some(Box::new(Meta { headers, ..Meta::default() })), ..Message::new(subject("out"), "ho") };
     server.bus().publish_message(message).await.expect("published");
     let (line, payload) = client.message().await.expect("a message");
     assert_eq!((line.as_str(), &payload[..]), ("HMSG out 1 24 26", &b"NATS/1.0\r\nB: 1\r\na: 2\r\n\r\nho"[..]));
@@ -127,7 +127,7 @@ async fn a_client_without_headers_gets_the_payload_alone() {
     client.say("CONNECT {\"verbose\":false}\r\nSUB out 1\r\n").await;
     client.synced().await;
     let headers = vec![("A".into(), Bytes::from("1"))];
-    let message = Message { meta: Some(Box::new(Meta { headers })), ..Message::new(subject("out"), "ho") };
+    let message = Message { meta: Some(Box::new(Meta { headers, ..Meta::default() })), ..Message::new(subject("out"), "ho") };
     server.bus().publish_message(message).await.expect("published");
     assert_eq!(client.message().await, Ok(("MSG out 1 2".to_owned(), b"ho".to_vec())));
 }

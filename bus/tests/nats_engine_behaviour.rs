@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use myelin_bus::wire::{Body, Filter, Frames, QueueGroup, Subject};
+use myelin_bus::wire::{self, Body, Filter, Frames, QueueGroup, Subject};
 use myelin_bus::{Bus, Delivery, Message, Meta, PublishError, ReplySink, ReplyTo, RequestError, SubscribeOptions, Subscription};
 use nats_support::{PATIENCE, Server, until, within};
 use parking_lot::Mutex;
@@ -105,13 +105,21 @@ async fn bodies_arrive_as_they_were(server: Server) {
     }
 }
 
+/// Everything an envelope can say.
+fn envelope() -> Meta {
+    let mut meta = wire::Meta::new(wire::Kind::REQUEST, std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+    meta.source = Some(wire::AgentId::new("planner-7").expect("an id"));
+    meta.headers.append("enclosed", "1").expect("a header");
+    meta.into()
+}
+
 async fn headers_and_reply_arrive(server: Server) {
     let (publisher, receiver) = (connect(&server).await, connect(&server).await);
     let mut subscription = subscribe(&receiver, "headers").await;
     let headers = vec![("A".into(), Bytes::from("1")), ("A".into(), Bytes::from("2")), ("B".into(), Bytes::from("x: y"))];
     let message = Message {
         reply: Some(ReplyTo::Subject(subject("answers.here"))),
-        meta: Some(Box::new(Meta { headers })),
+        meta: Some(Box::new(Meta { headers, ..envelope() })),
         ..Message::new(subject("headers"), "body")
     };
     publisher.publish_message(message.clone()).await.expect("published");

@@ -57,7 +57,7 @@ async fn a_body_arrives_in_the_form_in_which_it_was_sent() {
 async fn headers_travel_with_their_message() {
     let bus = bus();
     let mut subscription = bus.subscribe(&filter("x"), SubscribeOptions::default()).await.unwrap();
-    let meta = Meta { headers: vec![("Trace".into(), "1".into()), ("Trace".into(), "2".into())] };
+    let meta = Meta { headers: vec![("Trace".into(), "1".into()), ("Trace".into(), "2".into())], ..Meta::default() };
     let message = Message { meta: Some(Box::new(meta.clone())), ..Message::new(subject("x"), "body") };
     bus.publish_message(message).await.unwrap();
     let received = subscription.next().await.unwrap();

@@ -84,8 +84,7 @@ impl InlineHandler for Deliverer {
             return None;
         }
         let reply = delivery.reply.map(|reply| client.bus.reply_subject(reply));
-        let headers = delivery.meta.filter(|meta| client.has_headers() && !meta.headers.is_empty());
-        write(client, delivery.subject, &subscription.sid, reply.as_ref(), headers, bodies)
+        write(client, delivery.subject, &subscription.sid, reply.as_ref(), delivery.meta, bodies)
     }
 
     fn load(&self) -> usize {
@@ -100,10 +99,10 @@ fn write(
     subject: &Subject,
     sid: &[u8],
     reply: Option<&Subject>,
-    headers: Option<&Meta>,
+    meta: Option<&Meta>,
     bodies: &[Body],
 ) -> Option<Pressure> {
-    let block = headers.map(|meta| {
+    let block = meta.filter(|meta| client.has_headers() && !meta.headers.is_empty()).map(|meta| {
         let mut block = BytesMut::new();
         write_block(&mut block, meta.headers.iter().map(|(name, value)| (&**name, &**value)));
         block
@@ -114,7 +113,7 @@ fn write(
         head.start(word, subject.as_str(), sid, reply.map(Subject::as_str));
         client.outlet.push_with(|batch| {
             for body in bodies {
-                let Ok(payload) = payload::encode(body) else {
+                let Ok(payload) = payload::encode(meta, body) else {
                     client.count_dropped(1);
                     continue;
                 };

@@ -134,7 +134,7 @@ impl Nats {
     fn encode(&self, delivery: Delivery<'_>, body: &crate::wire::Body) -> Result<outgoing::Outbound, PublishError> {
         let max = self.payload_bytes_max();
         let too_large = |size| PublishError::TooLarge { size, max };
-        let payload = crate::payload::encode(body).map_err(|_| too_large(body.len()))?;
+        let payload = crate::payload::encode(delivery.meta, body).map_err(|_| too_large(body.len()))?;
         let reply = delivery.reply.map(|reply| self.replies.subject_of(reply));
         let outbound = outbound(delivery.subject, reply.as_ref(), delivery.meta, payload);
         if outbound.wire_len() > max { Err(too_large(outbound.wire_len())) } else { Ok(outbound) }

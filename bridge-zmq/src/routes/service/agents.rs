@@ -1,6 +1,6 @@
 //! The agents' side of a service: takes requests off the bus, keeps the windows, returns replies.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -24,6 +24,8 @@ pub(super) struct Agents {
     context: RouteContext,
     config: Arc<ServiceConfig>,
     state: Mutex<State>,
+    /// Itself, for the sessions of ROUTER agents to report to.
+    this: Weak<Self>,
     /// Names for callers that have no connection here: one per request.
     anonymous: AtomicU64,
 }
@@ -51,8 +53,9 @@ enum Dispatch {
 }
 
 impl Agents {
-    pub(super) fn new(context: RouteContext, name: &str, config: Arc<ServiceConfig>) -> Self {
-        Self {
+    pub(super) fn new(context: RouteContext, name: &str, config: Arc<ServiceConfig>) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
             name: name.to_owned(),
             context,
             state: Mutex::new(State {
@@ -64,7 +67,7 @@ impl Agents {
             }),
             config,
             anonymous: AtomicU64::new(0),
-        }
+        })
     }
 
     pub(super) fn connected(&self) -> usize {
@@ -148,16 +151,13 @@ impl Agents {
 
     /// A caller's connection closed.
     pub(super) fn caller_gone(&self, caller: CallerId) {
-        let (dropped, links) = {
-            let mut state = self.state.lock();
-            (state.pool.caller_gone(caller), state.links.values().cloned().collect::<Vec<_>>())
-        };
+        let dropped = self.state.lock().pool.caller_gone(caller);
         self.context.metrics.requests_abandoned.inc_by(dropped as u64);
-        for link in links {
-            if let Link::Router(sessions) = link {
-                sessions.caller_gone(caller);
-            }
-        }
+    }
+
+    /// A ROUTER agent's conversation with a caller is over.
+    pub(super) fn left(&self, replica: ReplicaId, caller: CallerId) {
+        self.state.lock().pool.left(replica, caller);
     }
 
     fn reply(&self, agent: &Peer, frames: &Frames) {
@@ -210,7 +210,7 @@ impl PeerHandler for Agents {
         let replica = peer.id().get();
         let (link, kind) = match peer.socket_type() {
             SocketType::Router => {
-                let sessions = Sessions::new(self.context.clone(), peer.remote());
+                let sessions = Sessions::new(self.context.clone(), peer.remote(), replica, Weak::clone(&self.this));
                 (Link::Router(Arc::new(sessions)), ReplicaKind::Router)
             }
             _ => (Link::Rep(Arc::clone(peer)), ReplicaKind::Rep { window: self.config.window }),
@@ -239,13 +239,17 @@ impl PeerHandler for Agents {
 
     fn disconnected(&self, peer: &Arc<Peer>, reason: &DisconnectReason) {
         let replica = peer.id().get();
-        let lost: Vec<Owed> = {
-            let mut state = self.state.lock();
-            state.links.remove(&replica);
-            state.pool.detached(replica);
-            state.owed.extract_if(|_, (owner, _)| *owner == replica).map(|(_, (_, owed))| owed).collect()
-        };
+        let mut state = self.state.lock();
+        let link = state.links.remove(&replica);
+        let abandoned = state.pool.detached(replica);
+        let lost: Vec<Owed> = state.owed.extract_if(|_, (owner, _)| *owner == replica).map(|(_, (_, owed))| owed).collect();
+        drop(state);
+        if link.is_none() {
+            // It was turned away.
+            return;
+        }
         tracing::info!(service = self.name, agent = %peer.remote(), %reason, unanswered = lost.len(), "agent detached");
+        self.context.metrics.requests_abandoned.inc_by(abandoned as u64);
         self.context.metrics.requests_unanswered.inc_by(lost.len() as u64);
         for owed in lost {
             self.fail(owed);

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use myelin_bus::wire::{Body, Frames};
 use myelin_bus::{Caller, Pressure, Publisher, ReplySink, ReplyTo};
 use parking_lot::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ServiceConfig;
 use super::agents::Agents;
@@ -21,8 +22,8 @@ pub(super) struct Callers {
     publisher: Publisher,
     agents: Arc<Agents>,
     config: Arc<ServiceConfig>,
-    /// The reply address of each connection, made once.
-    addresses: Mutex<HashMap<u64, ReplyTo>>,
+    /// The reply address of each connection, made once, and what tells others of its end.
+    addresses: Mutex<HashMap<u64, (ReplyTo, DropGuard)>>,
 }
 
 impl Callers {
@@ -55,16 +56,17 @@ impl PeerHandler for Callers {
         // Weak: a request in an agent's hands must not keep a closed connection in memory.
         let connection = Arc::downgrade(peer);
         let metrics = self.context.metrics.clone();
-        let caller = Caller { connection: peer.id().get(), identity: peer.identity().clone() };
+        let gone = CancellationToken::new();
+        let caller = Caller { connection: peer.id().get(), identity: peer.identity().clone(), gone: gone.clone() };
         let sink = ReplySink::for_caller(caller, move |body| {
             let accepted = connection.upgrade().map_or(0, |peer| peer.send(&frames_for_caller(body)).accepted);
             if accepted > 0 { metrics.replies.inc() } else { metrics.replies_late.inc() };
         });
-        self.addresses.lock().insert(peer.id().get(), ReplyTo::Sink(sink));
+        self.addresses.lock().insert(peer.id().get(), (ReplyTo::Sink(sink), gone.drop_guard()));
     }
 
     fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
-        let reply = self.addresses.lock().get(&peer.id().get())?.clone();
+        let reply = self.addresses.lock().get(&peer.id().get())?.0.clone();
         self.context.metrics.requests.inc_by(batch.len() as u64);
         let mut pressure = None;
         for body in batch.drain(..) {
@@ -76,7 +78,8 @@ impl PeerHandler for Callers {
     fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}
 
     fn disconnected(&self, peer: &Arc<Peer>, _reason: &DisconnectReason) {
-        self.addresses.lock().remove(&peer.id().get());
+        let left = self.addresses.lock().remove(&peer.id().get());
+        drop(left);
         self.agents.caller_gone(peer.id().get());
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct FairQueue<T> {
 struct Line<T> {
     waiting: VecDeque<(T, usize)>,
     bytes: usize,
+    /// Its caller has gone.
+    is_abandoned: bool,
 }
 
 impl<T> FairQueue<T> {
@@ -60,7 +62,7 @@ impl<T> FairQueue<T> {
         if self.is_full(caller, bytes) {
             return Err(request);
         }
-        let line = self.lines.entry(caller).or_insert_with(|| Line { waiting: VecDeque::new(), bytes: 0 });
+        let line = self.lines.entry(caller).or_insert_with(|| Line { waiting: VecDeque::new(), bytes: 0, is_abandoned: false });
         if line.waiting.is_empty() {
             self.turn.push_back(caller);
         }
@@ -108,6 +110,28 @@ impl<T> FairQueue<T> {
         self.requests -= line.waiting.len();
         line.waiting.len()
     }
+
+    /// Notes that a caller has gone; what it asked for waits on.
+    pub(crate) fn abandon(&mut self, caller: CallerId) {
+        if let Some(line) = self.lines.get_mut(&caller) {
+            line.is_abandoned = true;
+        }
+    }
+
+    /// Drops all requests of callers that have gone and returns how many those were.
+    pub(crate) fn remove_abandoned(&mut self) -> usize {
+        let abandoned: Vec<CallerId> = self.lines.iter().filter(|(_, line)| line.is_abandoned).map(|(caller, _)| *caller).collect();
+        if abandoned.is_empty() {
+            return 0;
+        }
+        // One pass over the turns for all of them: thousands of one-shot callers may have come and gone.
+        let dropped: Vec<Line<T>> = abandoned.iter().filter_map(|caller| self.lines.remove(caller)).collect();
+        self.turn.retain(|caller| self.lines.contains_key(caller));
+        self.bytes -= dropped.iter().map(|line| line.bytes).sum::<usize>();
+        let requests = dropped.iter().map(|line| line.waiting.len()).sum();
+        self.requests -= requests;
+        requests
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +167,19 @@ mod tests {
         let mut queue = FairQueue::new(BOUNDS);
         queue.push(1, (), 1000).unwrap();
         queue.push(1, (), 1).unwrap_err();
+    }
+
+    #[test]
+    fn what_is_abandoned_waits_until_it_is_removed() {
+        let mut queue = FairQueue::new(BOUNDS);
+        for (caller, request) in [(1, "a1"), (2, "b1"), (1, "a2"), (3, "c1")] {
+            queue.push(caller, request, 1).unwrap();
+        }
+        queue.abandon(1);
+        queue.abandon(3);
+        assert_eq!(queue.pop(), Some((1, "a1")));
+        assert_eq!(queue.remove_abandoned(), 2);
+        assert_eq!((queue.pop(), queue.pop(), queue.bytes()), (Some((2, "b1")), None, 0));
     }
 
     proptest! {

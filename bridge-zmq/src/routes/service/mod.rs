@@ -13,10 +13,13 @@
 //! - **Never twice.** What an agent may have begun is not sent again, to it or to another.
 
 mod agents;
+mod bound;
 mod callers;
 mod fair_queue;
+mod identities;
 mod pool;
 mod request;
+mod session;
 mod sessions;
 
 use std::sync::Arc;
@@ -29,6 +32,7 @@ pub use self::fair_queue::QueueBounds;
 pub use self::pool::OnCallerGone;
 
 use self::agents::Agents;
+use self::bound::BoundAgents;
 use self::callers::Callers;
 use super::{RouteContext, RouteError};
 use crate::front::{BindError, Connector, Endpoint, Front, Listener, SocketType};
@@ -84,7 +88,7 @@ impl Service {
         let config = Arc::new(config);
         // A caller that asks without reading loses replies, as at a libzmq ROUTER; it must hold nobody else back.
         let callers_front = context.with_queue(OutletConfig { overflow: Overflow::DropNewest, ..context.front.config().queue }).front;
-        let agents = Arc::new(Agents::new(context.clone(), name, Arc::clone(&config)));
+        let agents = Agents::new(context.clone(), name, Arc::clone(&config));
         let callers = Arc::new(Callers::new(context.clone(), context.bus.publisher(subject.clone()), Arc::clone(&agents), config));
         Ok(Self {
             subject,
@@ -116,13 +120,14 @@ impl Service {
         self.callers_front.connect(endpoint, SocketType::Router, bytes::Bytes::new(), self.callers.clone())
     }
 
-    /// Binds a DEALER that REP agents connect to.
+    /// Binds a DEALER that REP agents connect to. A ROUTER that connects is turned away: each of its callers needs a connection of its own, and
+    /// those can only be made by us.
     ///
     /// # Errors
     /// As [`Front::listen`](crate::front::Front::listen)(crate::front::Front::listen).
     pub async fn bind_agents(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
         self.join_bus();
-        self.context.front.listen(endpoint, SocketType::Dealer, self.agents.clone()).await
+        self.context.front.listen(endpoint, SocketType::Dealer, Arc::new(BoundAgents::new(Arc::clone(&self.agents)))).await
     }
 
     /// Connects to an agent's REP or ROUTER and keeps trying.
@@ -137,7 +142,10 @@ impl Service {
         if on_bus.is_none() {
             let group = QueueGroup::new(QUEUE_GROUP).expect("a plain word is a legal group");
             let subscription = self.context.bus.subscribe_inline(&self.subject.clone().into(), Some(group), agents::Handler(Arc::clone(&self.agents)));
-            *on_bus = subscription.ok();
+            match subscription {
+                Ok(subscription) => *on_bus = Some(subscription),
+                Err(error) => tracing::error!(service = %self.subject, %error, "the bus refuses the service, its callers reach nobody"),
+            }
         }
     }
 
@@ -167,3 +175,6 @@ impl Service {
 pub fn subject(name: &str) -> Result<Subject, RouteError> {
     crate::routes::subject("service", name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ pub(crate) type ReplicaId = u64;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnCallerGone {
     /// It is delivered all the same, as libzmq would have done: the request is in the agent's queue by then. What waits while *no* replica is
-    /// attached is dropped even so, because without us it would never have left the caller.
+    /// attached is dropped even so, because without us it would never have left its caller, or would have died with the agent.
     #[default]
     Deliver,
     /// It is dropped, which spares a slow agent the work nobody waits for.
@@ -90,17 +90,17 @@ impl<R> Pool<R> {
         }
     }
 
-    /// Requests that wait, and those that replicas work on: the load by which queue groups choose among machines.
+    /// Requests that wait, and those that replicas work on: the load by which queue groups choose among machines. A pool without replicas comes
+    /// last: there, requests only wait.
     pub(crate) fn load(&self) -> usize {
+        if self.replicas.is_empty() {
+            return usize::MAX - 1;
+        }
         self.queue.len() + self.replicas.iter().map(|replica| replica.outstanding).sum::<usize>()
     }
 
     pub(crate) fn waiting(&self) -> usize {
         self.queue.len()
-    }
-
-    pub(crate) fn has_replica(&self) -> bool {
-        !self.replicas.is_empty()
     }
 
     /// Places a request of `bytes`.
@@ -120,15 +120,17 @@ impl<R> Pool<R> {
     /// A replica is attached: returns what it should be sent at once.
     #[must_use]
     pub(crate) fn attached(&mut self, id: ReplicaId, kind: ReplicaKind) -> Vec<Placement<R>> {
-        self.detached(id);
+        self.replicas.retain(|replica| replica.id != id);
         self.replicas.push(Replica { id, kind, outstanding: 0, last_used: 0 });
         std::iter::from_fn(|| self.next()).collect()
     }
 
-    /// A replica is gone: its outstanding requests may have run, so nobody repeats them.
-    pub(crate) fn detached(&mut self, id: ReplicaId) {
+    /// A replica is gone: its outstanding requests may have run, so nobody repeats them. Returns how many waiting requests were dropped, because
+    /// it was the last replica and their callers have gone: the next one must not begin with a backlog that nobody waits for.
+    pub(crate) fn detached(&mut self, id: ReplicaId) -> usize {
         self.replicas.retain(|replica| replica.id != id);
         self.sticky.retain(|_, replica| *replica != id);
+        if self.replicas.is_empty() { self.queue.remove_abandoned() } else { 0 }
     }
 
     /// A replica answered one request: returns the next one for whoever has a window now.
@@ -142,14 +144,21 @@ impl<R> Pool<R> {
 
     /// A caller's connection closed: returns how many of its waiting requests were dropped.
     pub(crate) fn caller_gone(&mut self, caller: CallerId) -> usize {
-        if let Some(id) = self.sticky.remove(&caller)
-            && let Some(replica) = self.replicas.iter_mut().find(|replica| replica.id == id)
-        {
-            replica.outstanding = replica.outstanding.saturating_sub(1);
+        if self.on_caller_gone == OnCallerGone::Drop || self.replicas.is_empty() {
+            return self.queue.remove(caller);
         }
-        match self.on_caller_gone {
-            OnCallerGone::Deliver if self.has_replica() => 0,
-            OnCallerGone::Deliver | OnCallerGone::Drop => self.queue.remove(caller),
+        self.queue.abandon(caller);
+        0
+    }
+
+    /// A ROUTER replica's conversation with a caller is over.
+    pub(crate) fn left(&mut self, id: ReplicaId, caller: CallerId) {
+        if self.sticky.get(&caller) != Some(&id) {
+            return;
+        }
+        self.sticky.remove(&caller);
+        if let Some(replica) = self.replicas.iter_mut().find(|replica| replica.id == id) {
+            replica.outstanding = replica.outstanding.saturating_sub(1);
         }
     }
 
@@ -266,8 +275,40 @@ mod tests {
         for request in 2..5 {
             assert_eq!(pool.submit(10, request, 1), Placed::Now(to(1, 10, request)));
         }
-        pool.detached(1);
+        assert_eq!(pool.detached(1), 0);
         assert_eq!(pool.submit(10, 9, 1), Placed::Now(to(2, 10, 9)));
+    }
+
+    #[test]
+    fn a_router_forgets_whom_it_has_left() {
+        let mut pool = pool(OnCallerGone::Deliver);
+        assert!(pool.attached(1, ReplicaKind::Router).is_empty());
+        for caller in 10..20 {
+            assert_eq!(pool.submit(caller, 0, 1), Placed::Now(to(1, caller, 0)));
+            pool.left(1, caller);
+            pool.left(1, caller);
+        }
+        assert_eq!((pool.load(), pool.sticky.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_next_replica_does_not_inherit_what_nobody_waits_for() {
+        let mut pool = pool(OnCallerGone::Deliver);
+        assert!(pool.attached(3, ReplicaKind::Rep { window: 1 }).is_empty());
+        assert_eq!(pool.submit(1, 5, 1), Placed::Now(to(3, 1, 5)));
+        assert_eq!(pool.submit(1, 6, 1), Placed::Waits);
+        assert_eq!(pool.submit(2, 7, 1), Placed::Waits);
+        assert_eq!(pool.caller_gone(1), 0);
+        assert_eq!(pool.detached(3), 1);
+        assert_eq!(pool.attached(4, ReplicaKind::Rep { window: 1 }), [to(4, 2, 7)]);
+    }
+
+    #[test]
+    fn a_pool_without_replicas_is_the_last_to_be_chosen() {
+        let mut pool = pool(OnCallerGone::Deliver);
+        assert_eq!(pool.load(), usize::MAX - 1);
+        assert!(pool.attached(3, ReplicaKind::Rep { window: 1 }).is_empty());
+        assert_eq!(pool.load(), 0);
     }
 
     proptest! {

@@ -28,11 +28,12 @@ pub(super) struct Owed {
 }
 
 impl Request {
-    /// Whether a REP would take it: an empty frame must end the envelope, or libzmq drops the message as malformed.
+    /// Whether a REP would take it: an empty frame must end the envelope and something follow it, or libzmq drops the message as malformed. Such
+    /// a request must not be sent, for its window would never be given back.
     pub(super) fn has_delimiter(&self) -> bool {
         match &self.body {
             Body::Blob(_) => true,
-            Body::Frames(frames) => frames.slices().any(<[u8]>::is_empty),
+            Body::Frames(frames) => frames.slices().take(frames.count() as usize - 1).any(<[u8]>::is_empty),
         }
     }
 
@@ -44,8 +45,12 @@ impl Request {
         }
     }
 
+    /// The bytes it holds while it waits; of frames, their headers too, which are all there is of an empty one.
     pub(super) fn len(&self) -> usize {
-        self.body.len()
+        match &self.body {
+            Body::Blob(blob) => blob.len(),
+            Body::Frames(frames) => frames.packed().len(),
+        }
     }
 
     /// Gives up the body and keeps what the reply needs.

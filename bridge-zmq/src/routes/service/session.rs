@@ -1,0 +1,155 @@
+//! One caller's conversation with a ROUTER agent.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use myelin_bus::wire::{Body, Frames};
+use myelin_bus::{Caller, Pressure, ReplyTo};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::super::RouteContext;
+use super::request::{Request, in_callers_form};
+use super::sessions::{WAITING_BYTES_MAX, WAITING_MAX};
+use crate::front::{DisconnectReason, Peer, PeerHandler, SubscriptionChange};
+
+/// What a session needs to know of its caller, and the connection once it is open.
+#[derive(Debug)]
+pub(super) struct Session {
+    context: RouteContext,
+    reply: Option<ReplyTo>,
+    identity: Bytes,
+    is_blob: bool,
+    /// Answer once, then close: the caller has no connection whose end would tell.
+    is_anonymous: bool,
+    answered: CancellationToken,
+    link: Mutex<Link>,
+    opened: Notify,
+}
+
+#[derive(Debug)]
+enum Link {
+    Opening(Waiting),
+    Open(Arc<Peer>),
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    messages: Vec<Frames>,
+    bytes: usize,
+}
+
+impl Session {
+    /// For the caller of `request`, which it does not send yet.
+    pub(super) fn new(context: RouteContext, request: &Request) -> Self {
+        let caller = request.reply.as_ref().and_then(ReplyTo::caller);
+        // A leading zero marks the names that ROUTERs make up themselves.
+        let identity = caller.map(|caller| caller.identity.clone()).filter(|identity| !identity.starts_with(&[0]));
+        Self {
+            context,
+            identity: identity.unwrap_or_default(),
+            is_blob: matches!(request.body, Body::Blob(_)),
+            is_anonymous: caller.is_none(),
+            reply: request.reply.clone(),
+            answered: CancellationToken::new(),
+            link: Mutex::new(Link::Opening(Waiting::default())),
+            opened: Notify::new(),
+        }
+    }
+
+    pub(super) fn identity(&self) -> &Bytes {
+        &self.identity
+    }
+
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.is_anonymous
+    }
+
+    /// What ends the conversation: the caller's end, or the one answer for a caller that has none. A request without a reply address is over once
+    /// it is sent.
+    pub(super) fn over(&self, caller: Option<&Caller>) -> CancellationToken {
+        if self.reply.is_none() {
+            self.answered.cancel();
+        }
+        caller.map_or_else(|| self.answered.clone(), |caller| caller.gone.clone())
+    }
+
+    pub(super) fn send(&self, frames: Frames) -> Option<Pressure> {
+        let mut link = self.link.lock();
+        match &mut *link {
+            Link::Open(peer) => {
+                let peer = Arc::clone(peer);
+                drop(link);
+                peer.send(&frames).over.then(|| peer.pressure())
+            }
+            Link::Opening(waiting) => {
+                if !waiting.push(frames) {
+                    self.context.metrics.requests_refused.inc();
+                }
+                None
+            }
+        }
+    }
+
+    /// Waits until nothing waits for the connection to open.
+    pub(super) async fn handed_over(&self) {
+        while self.link.lock().is_waiting() {
+            self.opened.notified().await;
+        }
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, frames: Frames) -> bool {
+        let bytes = self.bytes + frames.packed().len();
+        if !self.messages.is_empty() && (self.messages.len() >= WAITING_MAX || bytes > WAITING_BYTES_MAX) {
+            return false;
+        }
+        self.bytes = bytes;
+        self.messages.push(frames);
+        true
+    }
+}
+
+impl Link {
+    fn is_waiting(&self) -> bool {
+        matches!(self, Self::Opening(waiting) if !waiting.messages.is_empty())
+    }
+}
+
+impl PeerHandler for Session {
+    fn connected(&self, peer: &Arc<Peer>) {
+        let mut link = self.link.lock();
+        let before = std::mem::replace(&mut *link, Link::Open(Arc::clone(peer)));
+        if let Link::Opening(waiting) = before {
+            // Under the lock, or the caller's next message would overtake them.
+            peer.send_batch(&waiting.messages);
+        }
+        drop(link);
+        self.opened.notify_one();
+    }
+
+    fn received(&self, _peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
+        for body in batch.drain(..) {
+            // The one answer has been given; what else the agent says to nobody in particular goes nowhere.
+            if self.is_anonymous && self.answered.is_cancelled() {
+                return None;
+            }
+            if let (Some(reply), Body::Frames(frames)) = (&self.reply, body) {
+                reply.respond(&self.context.bus, in_callers_form(self.is_blob, frames));
+            }
+            if self.is_anonymous {
+                self.answered.cancel();
+            }
+        }
+        None
+    }
+
+    fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}
+
+    fn disconnected(&self, _peer: &Arc<Peer>, _reason: &DisconnectReason) {
+        // What was sent may have run: it is not sent again. What comes meanwhile waits for the next connection.
+        *self.link.lock() = Link::Opening(Waiting::default());
+    }
+}

@@ -1,0 +1,70 @@
+//! What a service keeps for a conversation with a ROUTER agent goes when the conversation does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use myelin_bus::wire::{Body, Frames};
+use myelin_bus::{Bus, EmbeddedConfig, InlineHandler, Pressure};
+use tokio::time::Instant;
+
+use super::{Service, ServiceConfig, agents};
+use crate::front::{DisconnectReason, Endpoint, Front, FrontConfig, Peer, PeerHandler, SocketType, SubscriptionChange};
+use crate::metrics::Metrics;
+use crate::routes::{RouteContext, RouteMetrics};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// An agent that answers each message with itself, twice.
+#[derive(Debug)]
+struct Twice;
+
+impl PeerHandler for Twice {
+    fn connected(&self, _peer: &Arc<Peer>) {}
+
+    fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
+        for body in batch.drain(..) {
+            let Body::Frames(frames) = body else { unreachable!("sockets carry frames") };
+            peer.send_batch([&frames, &frames]);
+        }
+        None
+    }
+
+    fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}
+
+    fn disconnected(&self, _peer: &Arc<Peer>, _reason: &DisconnectReason) {}
+}
+
+async fn until(what: &str, mut state: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !state() {
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn requests_of_the_bus_leave_nothing_behind_at_a_router() {
+    let context = RouteContext {
+        bus: Bus::embedded(EmbeddedConfig::default()),
+        front: Front::new(FrontConfig::default(), Metrics::default()),
+        metrics: RouteMetrics::default(),
+    };
+    let any: Endpoint = "tcp://127.0.0.1:0".parse().unwrap();
+    let agent = context.front.listen(&any, SocketType::Router, Arc::new(Twice)).await.unwrap();
+    let service = Service::new(&context, "Router", ServiceConfig::default()).unwrap();
+    let _connector = service.connect_agent(&Endpoint::from(agent.local_addr()));
+    let handler = agents::Handler(Arc::clone(&service.agents));
+    until("the agent attaches", || handler.load() == 0).await;
+    for number in 0..20 {
+        let body = Body::from(format!("{number}"));
+        let reply = context.bus.request(service.subject(), body.clone(), DEADLINE).await.unwrap();
+        assert_eq!(reply.body, body);
+    }
+    // Nobody is told of an answer to these; their connections go once they are sent.
+    for _ in 0..20 {
+        context.bus.publish(service.subject(), Body::Frames(Frames::single(b"unanswered"))).await.unwrap();
+    }
+    until("every conversation is over", || handler.load() == 0).await;
+    until("every connection is closed", || context.front.metrics().connections.get() == 2).await;
+}

@@ -53,7 +53,7 @@ pub(crate) struct Shared {
 #[repr(u8)]
 pub(crate) enum Stage {
     Open,
-    /// No new subscriptions and requests; messages and replies still flow.
+    /// No new subscriptions and requests, of whatever origin; messages and replies still flow.
     Draining,
     /// Nothing flows.
     Closed,
@@ -247,7 +247,7 @@ impl Bus {
 impl Shared {
     /// Admits a delivery and hands it over; the caller waits for the pressure.
     pub(crate) async fn publish(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Result<Published, PublishError> {
-        if self.stage() == Stage::Closed {
+        if self.refuses(&delivery) {
             return Err(PublishError::Closed);
         }
         let max = self.engine.payload_bytes_max();
@@ -263,7 +263,7 @@ impl Shared {
 
     /// As [`publish`](Self::publish), inside this call; what is not admitted is left out and counted.
     pub(crate) fn dispatch(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Published {
-        if self.stage() == Stage::Closed {
+        if self.refuses(&delivery) {
             return Published::default();
         }
         let max = self.engine.payload_bytes_max();
@@ -299,6 +299,15 @@ impl Shared {
         let messages = delivery.bodies.len() as u64;
         self.metrics.published.inc_by(messages);
         self.metrics.delivered.inc_by(messages * published.receivers as u64);
+    }
+
+    /// Whether this bus is too near its end for a delivery. What asks for a reply is a request, unless it is itself a reply.
+    fn refuses(&self, delivery: &Delivery<'_>) -> bool {
+        match self.stage() {
+            Stage::Open => false,
+            Stage::Draining => delivery.reply.is_some() && !self.replies.owns(delivery.subject),
+            Stage::Closed => true,
+        }
     }
 
     pub(crate) fn stage(&self) -> Stage {

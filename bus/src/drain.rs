@@ -47,6 +47,12 @@ impl Readers {
 }
 
 impl Bus {
+    /// Refuses new requests and subscriptions from now on; messages and replies still flow. The first step of [`drain`](Self::drain), for
+    /// whoever has replies to wait for that the bus cannot count.
+    pub fn refuse(&self) {
+        self.shared().enter(Stage::Draining);
+    }
+
     /// Ends the bus in order: no new requests and subscriptions; replies to waiting requests; then no new messages to subscribers, which read
     /// what waits; then nothing. What is not done by the deadline is given up and told.
     ///
@@ -56,7 +62,7 @@ impl Bus {
         let deadline = Instant::now() + deadline;
         let shared = self.shared();
 
-        shared.enter(Stage::Draining);
+        self.refuse();
         // Timed out or not, what is left is counted below.
         let _answered = timeout_at(deadline, shared.replies.all_answered()).await;
 

@@ -16,7 +16,7 @@ pub enum PublishError {
         /// Bytes that the bus carries.
         max: usize,
     },
-    /// The bus has been drained.
+    /// The bus has been drained, or drains and this is a request.
     #[error("the bus is closed")]
     Closed,
     /// There is no connection to the server, and no sign of one within the client's patience.

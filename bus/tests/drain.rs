@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use myelin_bus::wire::{Body, Filter, Subject};
-use myelin_bus::{Bus, Delivery, Drained, EmbeddedConfig, PublishError, RequestError, SubscribeError, SubscribeOptions, SubscriptionEnd};
+use myelin_bus::{
+    Bus, Delivery, Drained, EmbeddedConfig, Message, PublishError, ReplyTo, RequestError, SubscribeError, SubscribeOptions, SubscriptionEnd,
+};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -63,6 +65,29 @@ async fn a_waiting_request_still_gets_its_reply() {
     request.respond(&bus, "answer");
     assert_eq!(requesting.await.unwrap().unwrap().body, "answer".into());
     assert_eq!(draining.await.unwrap(), Drained::default());
+}
+
+#[tokio::test]
+async fn who_refuses_still_carries_messages_and_replies() {
+    let bus = Bus::embedded(EmbeddedConfig::default());
+    let mut service = bus.subscribe(&filter(), SubscribeOptions::default()).await.unwrap();
+    let mut inbox = bus.subscribe(&Filter::new("inbox").unwrap(), SubscribeOptions::default()).await.unwrap();
+    let reply = || ReplyTo::Subject(Subject::new("inbox").unwrap());
+    let publisher = bus.publisher(subject());
+    publisher.request_inline("question".into(), reply()).unwrap();
+
+    bus.refuse();
+    assert!(publisher.request_inline("too late".into(), reply()).is_err());
+    let late = Message { reply: Some(reply()), ..Message::new(subject(), "too late") };
+    assert_eq!(bus.publish_message(late).await, Err(PublishError::Closed));
+    assert_eq!(bus.request(&subject(), Body::default(), LONG).await.unwrap_err(), RequestError::Closed);
+    bus.publish(&subject(), "news".into()).await.unwrap();
+
+    let request = service.next().await.unwrap();
+    request.respond(&bus, "answer");
+    assert_eq!(inbox.next().await.unwrap().body, "answer".into());
+    assert_eq!(service.next().await.unwrap().body, "news".into());
+    assert!(service.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,11 +1,10 @@
-//! `serve` says when it is ready, answers for its health, drains at SIGTERM with exit code 0, and refuses a taken port with one line and 64.
+//! `serve` says when it is ready, answers for its health, and refuses a taken port with one line and 64.
 
 mod support;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 
-use myelin_testkit::{Process, eventually, free_port, http, zmtp};
+use myelin_testkit::{Process, eventually, free_port, http};
 use serde_json::Value as Json;
 use support::{PATIENCE, Scratch};
 
@@ -111,62 +110,6 @@ fn a_state_directory_that_cannot_be_used_is_named() {
     let ran = scratch.run(&["serve", "--state-dir", "file/state"]);
     assert_eq!(ran.code, Some(64), "{ran:?}");
     assert!(ran.error_line().starts_with("myelin: flag --state-dir: serve.state_dir: file/state: "), "{ran:?}");
-}
-
-/// A sidecar with one service route; a caller whose request has reached the agent, which has not answered yet.
-struct UnderWay {
-    _scratch: Scratch,
-    process: Process,
-    ready: Json,
-    agent: zmtp::Peer,
-    caller: zmtp::Peer,
-    /// What the agent received: correlation, delimiter, body.
-    request: Vec<Vec<u8>>,
-}
-
-fn request_under_way() -> UnderWay {
-    let (agent_port, callers_port) = (free_port(), free_port());
-    let listener = zmtp::Listener::bind(agent_port);
-    let scratch = Scratch::with_free_ports(&format!(
-        "[[route]]\nname = \"a\"\nkind = \"service\"\ncallers = {{ bind = \"tcp://127.0.0.1:{callers_port}\" }}\n\
-         agents = {{ connect = \"tcp://127.0.0.1:{agent_port}\" }}\n"
-    ));
-    let (process, ready) = scratch.serve();
-    let mut agent = listener.accept("REP", &zmtp::Options::default());
-    let mut caller = zmtp::Peer::connect(([127, 0, 0, 1], callers_port).into(), "REQ");
-    caller.send(&[&b""[..], b"work"]);
-    let request = agent.message();
-    UnderWay { _scratch: scratch, process, ready, agent, caller, request }
-}
-
-#[test]
-fn sigterm_waits_for_the_reply_of_a_request_that_is_under_way() {
-    let UnderWay { _scratch, mut process, ready, mut agent, mut caller, mut request } = request_under_way();
-    let health = address(&ready, "http");
-    terminate(&process);
-    let answer = eventually("it says that it is not ready", PATIENCE, || {
-        http::get(health, "/readyz", PATIENCE).filter(|answer| answer.status == 503)
-    });
-    assert!(answer.body.starts_with("not ready: "), "{}", answer.body);
-    *request.last_mut().expect("a body") = b"done".to_vec();
-    agent.send(&request);
-    assert_eq!(caller.message(), [b"".to_vec(), b"done".to_vec()]);
-    assert_eq!(process.wait_end(PATIENCE).code(), Some(0));
-}
-
-#[test]
-fn a_second_signal_forces_the_end_with_code_1() {
-    let UnderWay { _scratch, mut process, agent: _agent, caller: _caller, .. } = request_under_way();
-    terminate(&process);
-    process.wait_line("phase", PATIENCE, |line| line.contains("draining").then_some(()));
-    terminate(&process);
-    assert_eq!(process.wait_end(PATIENCE).code(), Some(1));
-}
-
-/// Sends SIGTERM and does not wait.
-fn terminate(process: &Process) {
-    let killed = Command::new("kill").args(["-TERM", &process.pid().to_string()]).status();
-    assert!(killed.is_ok_and(|status| status.success()));
 }
 
 #[test]

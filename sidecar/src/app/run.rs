@@ -38,12 +38,14 @@ impl App {
         stop.cancelled().await;
         let Self { bus, nats, bridge, http, phase, drain_timeout, tracker, token, .. } = self;
         let deadline = Instant::now() + drain_timeout;
-        // From here on /readyz says no, so that whoever routes to us stops; what still comes is served until the bus drains.
+        // From here on /readyz says no, so that whoever routes to us stops, and who asks all the same is refused at once.
         enter(&phase, Phase::Refusing);
+        bus.refuse();
         let ending = async {
             enter(&phase, Phase::Draining);
-            let drained = drain(&bus, deadline).await;
+            // While the bus still carries replies: a caller over NATS waits for its one on a subscription, which draining ends.
             settle(&bridge, deadline).await;
+            let drained = drain(&bus, deadline).await;
             let closed = close(nats, &bridge, deadline).await;
             let saved = save(&tracker, &token, deadline).await;
             enter(&phase, Phase::Flushed);
@@ -68,7 +70,7 @@ fn enter(phase: &watch::Sender<Phase>, next: Phase) {
     phase.send_replace(next);
 }
 
-/// Lets requests get their replies and subscribers their messages. Returns whether all did.
+/// Lets requests of our own get their replies and subscribers their messages. Returns whether all did.
 async fn drain(bus: &Bus, deadline: Instant) -> bool {
     let drained = bus.drain(left(deadline)).await;
     if !drained.is_clean() {

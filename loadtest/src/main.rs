@@ -3,7 +3,7 @@
 //!
 //! `myelin-loadtest bench p1` orchestrates; `peer …`, `proxy-…` and `hold` are what it starts.
 //!
-//! The path of a run: [`bench`] scenario, [`child`] process, [`leash`] orders, [`peer`] role, [`bench`] report.
+//! The path of a run: [`mod@bench`] scenario, [`child`] process, [`leash`] orders, [`peer`] role, then the scenario's report.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 mod bench;

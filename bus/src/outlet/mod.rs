@@ -145,6 +145,8 @@ impl Outlet {
     /// An outlet without a socket: what is pushed waits until [`attach`](Self::attach).
     #[must_use]
     pub fn new(config: OutletConfig) -> Self {
+        // A bound of nothing is one that an empty queue exceeds: it could never be relieved.
+        let config = OutletConfig { bytes_max: config.bytes_max.max(1), messages_max: config.messages_max.max(1), ..config };
         Self {
             config,
             state: Mutex::new(State {
@@ -340,15 +342,23 @@ impl Outlet {
                     continue;
                 },
             }
-            let mut state = self.state.lock();
-            if state.phase == Phase::Blocked {
-                state.phase = Phase::Writing;
-                let wire = std::mem::take(&mut state.wire);
-                drop(state);
+            if let Some(wire) = self.resume() {
                 self.write(wire);
                 self.notify_if_relieved();
+                // A producer as fast as the socket must not keep the connection's task from its other work.
+                tokio::task::coop::consume_budget().await;
             }
         }
+    }
+
+    /// The wire of a blocked outlet, to go on with.
+    fn resume(&self) -> Option<Wire> {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Blocked {
+            return None;
+        }
+        state.phase = Phase::Writing;
+        Some(std::mem::take(&mut state.wire))
     }
 
     fn notify_if_relieved(&self) {

@@ -25,6 +25,9 @@ pub(super) const COMMIT_BYTES: usize = 256 * 1024;
 /// Buffers above this size are given back when they run empty, so that one burst does not stay allocated for the life of a connection.
 const RETAINED_BYTES_MAX: usize = 64 * 1024;
 
+/// The same for the lists beside them, in entries.
+const RETAINED_ENTRIES_MAX: usize = 8192;
+
 /// Slices in one vectored write; Linux takes 1,024, beyond 64 the gain is not measurable.
 const SLICES_MAX: usize = 64;
 
@@ -123,16 +126,20 @@ impl Queue {
 
     fn seal_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.segments.push_back(self.tail.split().freeze());
+            // Taken whole: a rest that stays here would keep all of it allocated for as long as nothing new is queued.
+            self.segments.push_back(std::mem::take(&mut self.tail).freeze());
         }
     }
 
     fn drop_oldest(&mut self) {
         let Some(len) = self.lens.pop_front() else { return };
-        self.seal_tail();
         self.bytes -= len as usize;
         let mut left = len as usize;
         while left > 0 {
+            if self.segments.is_empty() {
+                // Only now: sealed at every drop, each message would become a segment of its own.
+                self.seal_tail();
+            }
             let segment = self.segments.front_mut().expect("segments hold every waiting byte");
             if segment.len() > left {
                 segment.advance(left);
@@ -156,12 +163,15 @@ impl Queue {
         if self.control.is_empty() && self.segments.is_empty() && self.bytes <= COMMIT_BYTES {
             // The path of every small message: swap two buffers, no allocation, no reference count.
             std::mem::swap(&mut self.tail, &mut wire.buffer);
+            wire.remaining = self.bytes;
             wire.messages = self.lens.len();
             self.lens.clear();
             self.bytes = 0;
+            self.release_lists();
             return;
         }
         std::mem::swap(&mut self.control, &mut wire.buffer);
+        wire.remaining = wire.buffer.len();
         self.seal_tail();
         let mut left = 0;
         while let Some(&len) = self.lens.front() {
@@ -173,6 +183,7 @@ impl Queue {
             self.lens.pop_front();
         }
         self.bytes -= left;
+        wire.remaining += left;
         while left > 0 {
             let segment = self.segments.front_mut().expect("segments hold every waiting byte");
             let part = if segment.len() > left {
@@ -183,6 +194,16 @@ impl Queue {
             left -= part.len();
             wire.segments.push_back(part);
         }
+        self.release_lists();
+    }
+
+    fn release_lists(&mut self) {
+        if self.lens.is_empty() && self.lens.capacity() > RETAINED_ENTRIES_MAX {
+            self.lens = VecDeque::new();
+        }
+        if self.segments.is_empty() && self.segments.capacity() > RETAINED_ENTRIES_MAX {
+            self.segments = VecDeque::new();
+        }
     }
 }
 
@@ -192,11 +213,13 @@ pub(super) struct Wire {
     buffer: BytesMut,
     segments: VecDeque<Bytes>,
     messages: usize,
+    /// What `buffer` and `segments` hold; counted along, for there may be thousands of segments and it is asked after every write.
+    remaining: usize,
 }
 
 impl Wire {
     pub(super) fn remaining(&self) -> usize {
-        self.buffer.len() + self.segments.iter().map(Bytes::len).sum::<usize>()
+        self.remaining
     }
 
     pub(super) fn messages(&self) -> usize {
@@ -223,6 +246,7 @@ impl Wire {
 
     /// Forgets the first `written` bytes.
     pub(super) fn advance(&mut self, mut written: usize) {
+        self.remaining -= written;
         let from_buffer = written.min(self.buffer.len());
         self.buffer.advance(from_buffer);
         written -= from_buffer;
@@ -240,10 +264,13 @@ impl Wire {
     /// Makes an emptied wire ready for the next commit.
     pub(super) fn recycle(&mut self) {
         self.messages = 0;
-        if self.buffer.capacity() > RETAINED_BYTES_MAX {
+        self.buffer.clear();
+        // An advanced buffer does not say how much it holds; asking for room brings what it has to the front.
+        if self.buffer.try_reclaim(RETAINED_BYTES_MAX + 1) {
             self.buffer = BytesMut::new();
-        } else {
-            self.buffer.clear();
+        }
+        if self.segments.capacity() > RETAINED_ENTRIES_MAX {
+            self.segments = VecDeque::new();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{Admission, COMMIT_BYTES, Queue, Wire};
+use super::{Admission, COMMIT_BYTES, Queue, RETAINED_BYTES_MAX, RETAINED_ENTRIES_MAX, Wire};
 use crate::Overflow;
 use crate::outlet::OutletConfig;
 
@@ -110,4 +110,41 @@ fn protocol_bytes_go_first_and_survive_every_policy() {
     let mut wire = Wire::default();
     queue.commit(&mut wire);
     assert_eq!(wire.with_slices(|slices| slices.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>()), b"PONGnew");
+}
+
+/// Fills the queue with small messages and writes them out in pieces.
+fn burst(bytes: usize, overflow: Overflow) -> (Queue, Wire) {
+    let mut queue = Queue::new(OutletConfig { bytes_max: bytes, messages_max: usize::MAX, overflow });
+    let mut wire = Wire::default();
+    for _ in 0..bytes / 100 {
+        queue.offer(b"head", &Bytes::from(vec![0; 96]), &[], 0);
+    }
+    while !queue.is_empty() {
+        queue.commit(&mut wire);
+        while wire.remaining() > 0 {
+            wire.advance(wire.remaining().min(10_007));
+        }
+        wire.recycle();
+    }
+    (queue, wire)
+}
+
+#[test]
+fn a_burst_does_not_stay_allocated() {
+    for bytes in [COMMIT_BYTES, 8 << 20] {
+        let (mut queue, mut wire) = burst(bytes, Overflow::Block);
+        assert!(!queue.tail.try_reclaim(RETAINED_BYTES_MAX + 1), "the tail keeps a burst of {bytes}");
+        assert!(!wire.buffer.try_reclaim(RETAINED_BYTES_MAX + 1), "the wire keeps a burst of {bytes}");
+        assert!(queue.lens.capacity() <= RETAINED_ENTRIES_MAX && wire.segments.capacity() <= RETAINED_ENTRIES_MAX);
+    }
+}
+
+#[test]
+fn dropping_the_oldest_does_not_cut_the_rest_to_pieces() {
+    let mut queue = Queue::new(OutletConfig { bytes_max: 100_000, messages_max: 1_000, overflow: Overflow::DropOldest });
+    for _ in 0..10_000 {
+        queue.offer(&[], &Bytes::from_static(&[7; 10]), &[], 0);
+    }
+    assert_eq!((queue.messages(), queue.bytes()), (1_000, 10_000));
+    assert!(queue.segments.len() <= 2, "{} segments: one write takes 64", queue.segments.len());
 }

@@ -1,11 +1,15 @@
 //! Who wants a message: byte-prefix subscriptions of many subscribers, counted as libzmq counts them.
 //!
-//! A subscriber that subscribes twice to a prefix must cancel twice. The empty prefix, which nearly every agent uses, is kept apart from the trie,
-//! so that it costs nothing per message. Matching walks at most as many nodes as the longest subscribed prefix has bytes.
+//! A subscriber that subscribes twice to a prefix must cancel twice. The empty prefix, which nearly every agent uses, is kept apart from the
+//! others, so that it costs nothing per message. The others are kept in byte order: a match looks up the greatest prefix not above the topic, and
+//! from what that has in common with the topic, the next shorter one; usually one or two look-ups.
 //!
-//! Bounds: [`PREFIXES_MAX`] prefixes per subscriber, each at most [`PREFIX_BYTES_MAX`] long; more are refused and counted by the caller.
+//! Bounds, per subscriber: [`PREFIXES_MAX`] prefixes, each at most [`PREFIX_BYTES_MAX`] long, together at most [`PREFIXES_BYTES_MAX`]; more are
+//! refused and counted by the caller. Memory is a small multiple of the bytes subscribed to, whatever they are.
 
+use std::collections::BTreeMap;
 use std::hash::Hash;
+use std::ops::Bound;
 
 use hashbrown::{HashMap, HashSet};
 
@@ -15,25 +19,23 @@ pub(crate) const PREFIXES_MAX: usize = 4096;
 /// Bytes of one prefix: a longer one says more about its sender than about a topic.
 pub(crate) const PREFIX_BYTES_MAX: usize = 1024;
 
+/// Bytes of all prefixes of one subscriber: 4096 topics of 32 bytes.
+pub(crate) const PREFIXES_BYTES_MAX: usize = 128 * 1024;
+
 /// Subscriptions of subscribers named by `K`.
 #[derive(Debug)]
 pub(crate) struct Prefixes<K> {
-    /// Prefix counts of each subscriber, the empty prefix included: what a disconnect has to take back.
-    subscribers: HashMap<K, HashMap<Box<[u8]>, u32>>,
+    /// What a disconnect has to take back, the empty prefix included.
+    subscribers: HashMap<K, Held>,
     everything: HashSet<K>,
-    root: Node<K>,
+    filters: BTreeMap<Box<[u8]>, Vec<K>>,
 }
 
-#[derive(Debug)]
-struct Node<K> {
-    here: Vec<K>,
-    children: HashMap<u8, Self>,
-}
-
-impl<K> Default for Node<K> {
-    fn default() -> Self {
-        Self { here: Vec::new(), children: HashMap::new() }
-    }
+/// How often one subscriber has subscribed to each prefix.
+#[derive(Debug, Default)]
+struct Held {
+    counts: HashMap<Box<[u8]>, u32>,
+    bytes: usize,
 }
 
 impl<K> Default for Prefixes<K> {
@@ -41,7 +43,7 @@ impl<K> Default for Prefixes<K> {
         Self {
             subscribers: HashMap::new(),
             everything: HashSet::new(),
-            root: Node::default(),
+            filters: BTreeMap::new(),
         }
     }
 }
@@ -53,18 +55,21 @@ impl<K: Copy + Eq + Hash> Prefixes<K> {
             return false;
         }
         let held = self.subscribers.entry(key).or_default();
-        if let Some(count) = held.get_mut(prefix) {
+        if let Some(count) = held.counts.get_mut(prefix) {
             *count = count.saturating_add(1);
             return true;
         }
-        if held.len() >= PREFIXES_MAX {
+        if held.counts.len() >= PREFIXES_MAX || held.bytes + prefix.len() > PREFIXES_BYTES_MAX {
             return false;
         }
-        held.insert(prefix.into(), 1);
+        held.counts.insert(prefix.into(), 1);
+        held.bytes += prefix.len();
         if prefix.is_empty() {
             self.everything.insert(key);
+        } else if let Some(keys) = self.filters.get_mut(prefix) {
+            keys.push(key);
         } else {
-            self.root.insert(prefix, key);
+            self.filters.insert(prefix.into(), vec![key]);
         }
         true
     }
@@ -72,17 +77,18 @@ impl<K: Copy + Eq + Hash> Prefixes<K> {
     /// Takes one subscription back. One that was never made is ignored, as libzmq does.
     pub(crate) fn cancel(&mut self, key: K, prefix: &[u8]) {
         let Some(held) = self.subscribers.get_mut(&key) else { return };
-        let Some(count) = held.get_mut(prefix) else { return };
+        let Some(count) = held.counts.get_mut(prefix) else { return };
         *count -= 1;
         if *count == 0 {
-            held.remove(prefix);
+            held.counts.remove(prefix);
+            held.bytes -= prefix.len();
             self.forget(key, prefix);
         }
     }
 
     /// Takes back everything a subscriber has subscribed to.
     pub(crate) fn remove(&mut self, key: K) {
-        for prefix in self.subscribers.remove(&key).unwrap_or_default().keys() {
+        for prefix in self.subscribers.remove(&key).unwrap_or_default().counts.keys() {
             self.forget(key, prefix);
         }
     }
@@ -90,8 +96,11 @@ impl<K: Copy + Eq + Hash> Prefixes<K> {
     fn forget(&mut self, key: K, prefix: &[u8]) {
         if prefix.is_empty() {
             self.everything.remove(&key);
-        } else {
-            self.root.remove(prefix, key);
+        } else if let Some(keys) = self.filters.get_mut(prefix) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.filters.remove(prefix);
+            }
         }
     }
 
@@ -102,42 +111,27 @@ impl<K: Copy + Eq + Hash> Prefixes<K> {
 
     /// Whether anybody has a subscription that needs a look at the message.
     pub(crate) fn has_filters(&self) -> bool {
-        !self.root.children.is_empty()
+        !self.filters.is_empty()
     }
 
     /// Calls `found` for each subscriber, those to everything excepted, of which some prefix begins `topic`; possibly more than once for one.
     pub(crate) fn matching(&self, topic: &[u8], mut found: impl FnMut(K)) {
-        let mut node = &self.root;
-        for byte in topic {
-            let Some(child) = node.children.get(byte) else { return };
-            node = child;
-            for key in &node.here {
+        // No prefix is longer, so no comparison needs to be.
+        let mut rest = &topic[..topic.len().min(PREFIX_BYTES_MAX)];
+        while !rest.is_empty() {
+            let Some((prefix, keys)) = self.filters.range::<[u8], _>((Bound::Unbounded, Bound::Included(rest))).next_back() else { return };
+            let common = rest.iter().zip(prefix).take_while(|(a, b)| a == b).count();
+            if common < prefix.len() {
+                // The greatest prefix not above `rest` leaves it here, so none that follows it further exists.
+                rest = &rest[..common];
+                continue;
+            }
+            for key in keys {
                 if !self.everything.contains(key) {
                     found(*key);
                 }
             }
-        }
-    }
-}
-
-impl<K: Copy + Eq> Node<K> {
-    fn insert(&mut self, prefix: &[u8], key: K) {
-        let node = prefix.iter().fold(self, |node, byte| node.children.entry(*byte).or_default());
-        node.here.push(key);
-    }
-
-    /// Removes the key at `prefix` and, on the way back, every node that has become empty.
-    fn remove(&mut self, prefix: &[u8], key: K) {
-        // A loop with a stack of parents would need raw pointers; the depth is at most `PREFIX_BYTES_MAX`.
-        let Some((byte, rest)) = prefix.split_first() else {
-            self.here.retain(|other| *other != key);
-            return;
-        };
-        if let Some(child) = self.children.get_mut(byte) {
-            child.remove(rest, key);
-            if child.here.is_empty() && child.children.is_empty() {
-                self.children.remove(byte);
-            }
+            rest = &rest[..common - 1];
         }
     }
 }
@@ -173,6 +167,18 @@ mod tests {
         assert!(!prefixes.subscribe(2, &[0; PREFIX_BYTES_MAX + 1]));
     }
 
+    #[test]
+    fn a_subscriber_is_bounded_in_bytes_and_may_exchange_them() {
+        let mut prefixes = Prefixes::default();
+        let long = |number: u16| [&[7; PREFIX_BYTES_MAX - 2][..], &number.to_be_bytes()].concat();
+        let taken = (0..1000).filter(|number| prefixes.subscribe(1, &long(*number))).count();
+        assert_eq!(taken, PREFIXES_BYTES_MAX / PREFIX_BYTES_MAX);
+        prefixes.cancel(1, &long(0));
+        assert!(prefixes.subscribe(1, &long(999)));
+        assert!(!prefixes.subscribe(1, b"x"));
+        assert!(prefixes.subscribe(2, b"x"), "others have bounds of their own");
+    }
+
     proptest! {
         #[test]
         fn it_agrees_with_a_list(
@@ -202,7 +208,7 @@ mod tests {
             expected.dedup();
             prop_assert_eq!(matches(&prefixes, &topic), expected);
             if model.is_empty() {
-                prop_assert!(prefixes.root.children.is_empty(), "empty nodes are pruned");
+                prop_assert!(prefixes.filters.is_empty(), "nothing is left behind");
             }
         }
     }

@@ -16,7 +16,7 @@ use super::RouteContext;
 use super::service::{Service, ServiceConfig};
 use crate::discovery::agent::AgentName;
 use crate::discovery::attach::{AttachError, Attached, Attacher, Attachment};
-use crate::front::{BindError, Connector, Endpoint, Listener};
+use crate::front::{BindError, Connector, ConnectorState, Endpoint, Listener};
 
 /// Where and how attached agents are served.
 #[derive(Debug, Clone)]
@@ -108,7 +108,6 @@ impl Fleet {
         members
     }
 
-    /// Binds what is missing, then notes everything at once: a call that is cancelled halfway leaves things as they were.
     /// Requests that attached REP agents work on now.
     #[must_use]
     pub fn replies_owed(&self) -> usize {
@@ -117,6 +116,7 @@ impl Fleet {
         served.map(|served| served.service.replies_owed()).sum()
     }
 
+    /// Binds what is missing, then notes everything at once: a call that is cancelled halfway leaves things as they were.
     async fn attach(&self, attachment: Attachment) -> Result<Attached, AttachError> {
         let Attachment { name, endpoint, health, preferred } = attachment;
         let (has_main, has_health) = match self.names.lock().get(&name) {
@@ -142,10 +142,19 @@ impl Fleet {
             member.health = new_health;
         }
         member.main.connect(endpoint, endpoint);
-        if let (Some(served), Some(health)) = (&mut member.health, health) {
-            served.connect(endpoint, health);
-        }
-        Ok(member.ports())
+        let former = match (&mut member.health, health) {
+            (Some(served), Some(health)) => {
+                served.connect(endpoint, health);
+                None
+            }
+            // It came back without a health socket; what had that port may be somebody else by now.
+            (Some(served), None) => served.replicas.remove(&endpoint),
+            (None, _) => None,
+        };
+        let ports = member.ports();
+        drop(names);
+        drop(former);
+        Ok(ports)
     }
 
     fn detach(&self, name: &AgentName, endpoint: SocketAddr) {
@@ -169,15 +178,13 @@ impl Fleet {
 
     /// Binds the preferred port, or else the first free one of the range, beginning anywhere in it.
     async fn bind(&self, service: &Service, preferred: Option<u16>) -> Result<Listener, BindError> {
-        let ports = &self.config.ports;
-        let count = ports.end() - ports.start() + 1;
-        let offset = fastrand::u16(..count);
-        let from_range = (0..count).map(|step| ports.start() + (offset + step) % count);
         let mut last = None;
-        for port in preferred.into_iter().chain(from_range) {
+        for port in preferred.into_iter().chain(from_anywhere(&self.config.ports, fastrand::u32(..))) {
             let endpoint = Endpoint::new(self.config.host, port);
             match service.bind_callers(&endpoint).await {
                 Err(error @ BindError::InUse { .. }) => last = Some(error),
+                // A port kept from a run with other rights is no reason to refuse the agent.
+                Err(error) if preferred == Some(port) => last = Some(error),
                 bound => return bound,
             }
         }
@@ -185,9 +192,23 @@ impl Fleet {
     }
 }
 
+/// Each port of a range once, beginning `offset` behind its start.
+fn from_anywhere(ports: &RangeInclusive<u16>, offset: u32) -> impl Iterator<Item = u16> {
+    let (start, end) = (u32::from(*ports.start()), u32::from(*ports.end()));
+    let count = (end + 1).saturating_sub(start);
+    (0..count).map(move |step| {
+        let port = start + (offset % count + step) % count;
+        u16::try_from(port).expect("it lies between two ports")
+    })
+}
+
 impl Served {
     fn connect(&mut self, replica: SocketAddr, socket: SocketAddr) {
-        if self.replicas.get(&replica).is_some_and(|(known, _)| *known == socket) {
+        // A registration is news: an agent that has come back is tried at once, not when the pause that its absence has earned it is over.
+        let is_kept = |(known, connector): &(SocketAddr, Connector)| {
+            *known == socket && matches!(*connector.state().borrow(), ConnectorState::Connected { .. })
+        };
+        if self.replicas.get(&replica).is_some_and(is_kept) {
             return;
         }
         let connector = self.service.connect_agent(&Endpoint::from(socket));
@@ -215,3 +236,6 @@ impl Member {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

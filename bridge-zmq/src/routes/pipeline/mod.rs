@@ -146,10 +146,10 @@ impl Consumers {
             peers.turn.rotate_left(1);
             let peer = peers.turn.back().expect("the loop runs once per peer");
             if peer.outlet().has_room() {
-                let peer = Arc::clone(peer);
-                drop(peers);
-                peer.send(&frames);
-                return Ok(());
+                // Taken by nobody if its connection has just ended: then it is the next one's.
+                if peer.send(&frames).accepted > 0 {
+                    return Ok(());
+                }
             }
         }
         Err(frames)
@@ -177,7 +177,8 @@ impl InlineHandler for Handler {
     }
 
     fn load(&self) -> usize {
-        self.0.queue.len()
+        // Where nobody consumes, messages only wait: the last choice.
+        if self.0.peers.lock().turn.is_empty() { usize::MAX - 1 } else { self.0.queue.len() }
     }
 }
 
@@ -220,14 +221,11 @@ async fn feed(queue: Arc<WorkQueue>, peer: Arc<Peer>) {
         if peer.outlet().is_closed() {
             return;
         }
-        // From here to the send nothing awaits, so a cancelled task takes no message with it.
         queue.waiting().await;
-        while peer.outlet().has_room() {
-            if !queue.hand_out(|frames| {
-                peer.send(&frames);
-            }) {
-                break;
-            }
+        // A message leaves the queue only once the peer has taken it, so a cancelled task takes none with it.
+        while peer.outlet().has_room() && queue.hand_out(|frames| peer.send(frames).accepted > 0) {
+            // A consumer as fast as its producers must not keep a thread to itself.
+            tokio::task::coop::consume_budget().await;
         }
     }
 }

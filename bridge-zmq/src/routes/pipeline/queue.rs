@@ -27,6 +27,8 @@ struct State {
 
 impl WorkQueue {
     pub(super) fn new(bounds: QueueBounds) -> Self {
+        // A bound of nothing could never be relieved.
+        let bounds = QueueBounds { bytes_max: bounds.bytes_max.max(1), requests_max: bounds.requests_max.max(1) };
         Self {
             bounds,
             state: Mutex::default(),
@@ -61,13 +63,18 @@ impl WorkQueue {
         is_over
     }
 
-    /// Hands the oldest message to `take`, under the lock for the same reason; `false` when nothing waits.
-    pub(super) fn hand_out(&self, take: impl FnOnce(Frames)) -> bool {
+    /// Hands the oldest message to `take`, under the lock for the same reason; it stays the oldest if `take` refuses it. `false` when nothing was
+    /// handed out.
+    pub(super) fn hand_out(&self, take: impl FnOnce(&Frames) -> bool) -> bool {
         let mut state = self.state.lock();
-        let Some(message) = state.messages.pop_front() else { return false };
-        state.bytes -= message.packed().len();
+        let Some(message) = state.messages.front() else { return false };
+        let bytes = message.packed().len();
+        if !take(message) {
+            return false;
+        }
+        state.messages.pop_front();
+        state.bytes -= bytes;
         let is_relieved = self.is_relieved(&state);
-        take(message);
         drop(state);
         if is_relieved {
             self.room.notify_waiters();
@@ -105,5 +112,56 @@ async fn wait(notify: &Notify, done: impl Fn() -> bool) {
             return;
         }
         notified.await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(waiting: &[&[u8]]) -> WorkQueue {
+        let queue = WorkQueue::new(QueueBounds { bytes_max: 1000, requests_max: 4 });
+        for message in waiting {
+            queue.offer(Frames::single(message), Err);
+        }
+        queue
+    }
+
+    fn next(queue: &WorkQueue) -> Option<Frames> {
+        let mut taken = None;
+        queue.hand_out(|message| {
+            taken = Some(message.clone());
+            true
+        });
+        taken
+    }
+
+    #[test]
+    fn what_a_consumer_refuses_is_the_next_ones_in_order() {
+        let queue = queue(&[b"a", b"b"]);
+        assert!(!queue.hand_out(|_| false), "the consumer has just gone");
+        assert_eq!([next(&queue), next(&queue), next(&queue)], [Some(Frames::single(b"a")), Some(Frames::single(b"b")), None]);
+        assert_eq!(queue.state.lock().bytes, 0);
+    }
+
+    #[test]
+    fn nothing_overtakes_what_waits() {
+        let queue = queue(&[b"a"]);
+        queue.offer(Frames::single(b"b"), |_| unreachable!("something waits"));
+        assert_eq!([next(&queue), next(&queue)], [Some(Frames::single(b"a")), Some(Frames::single(b"b"))]);
+    }
+
+    #[tokio::test]
+    async fn producers_wait_from_the_bound_on_until_half_of_it() {
+        let queue = queue(&[b"1", b"2", b"3"]);
+        assert!(queue.offer(Frames::single(b"4"), Err), "at the bound");
+        let relief = queue.relieved();
+        tokio::pin!(relief);
+        for _ in 0..2 {
+            next(&queue);
+            assert!(tokio::time::timeout(std::time::Duration::ZERO, relief.as_mut()).await.is_err());
+        }
+        next(&queue);
+        relief.await;
     }
 }

@@ -102,3 +102,66 @@ async fn a_batch_frames_each_body_on_both_sides() {
     timeout(DEADLINE, far.read_exact(&mut read)).await.unwrap().unwrap();
     assert_eq!(read, [b"<small><", &large[..], b"><small>"].concat());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_producers_at_once_lose_nothing_and_keep_their_own_order() {
+    const PRODUCERS: u32 = 4;
+    const MESSAGES: u32 = 5_000;
+    let (near, mut far) = pair().await;
+    let (_read, write) = near.into_split();
+    let outlet = outlet(Overflow::Block, 64 * 1024);
+    outlet.attach(write);
+    let driver = tokio::spawn({
+        let outlet = outlet.clone();
+        async move { outlet.drive().await }
+    });
+    let producers: Vec<_> = (0..PRODUCERS)
+        .map(|producer| {
+            let outlet = outlet.clone();
+            tokio::spawn(async move {
+                for number in 0..MESSAGES {
+                    let body = [producer.to_be_bytes(), number.to_be_bytes()].concat();
+                    if outlet.push(&[], &Bytes::from(body)).over {
+                        timeout(DEADLINE, outlet.relieved()).await.expect("the reader reads");
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut next = [0; PRODUCERS as usize];
+    for _ in 0..PRODUCERS * MESSAGES {
+        let mut message = [0; 8];
+        timeout(DEADLINE, far.read_exact(&mut message)).await.expect("it is written").unwrap();
+        let (producer, number) = message.split_at(4);
+        let producer = u32::from_be_bytes(producer.try_into().unwrap()) as usize;
+        assert_eq!(u32::from_be_bytes(number.try_into().unwrap()), next[producer], "of producer {producer}");
+        next[producer] += 1;
+    }
+    for producer in producers {
+        producer.await.unwrap();
+    }
+    timeout(DEADLINE, outlet.flushed()).await.unwrap();
+    assert_eq!((outlet.queued().messages, outlet.dropped()), (0, 0));
+    outlet.close();
+    assert!(matches!(driver.await.unwrap(), OutletError::Closed));
+}
+
+#[tokio::test]
+async fn a_closed_outlet_lets_go_of_whoever_waits_for_it() {
+    let (near, _far) = pair().await;
+    let (_read, write) = near.into_split();
+    let outlet = outlet(Overflow::Block, 1024);
+    outlet.attach(write);
+    let body = Bytes::from(vec![0; 100_000]);
+    while !outlet.push(&[], &body).over {}
+    let waiting = tokio::spawn({
+        let outlet = outlet.clone();
+        async move { tokio::join!(outlet.relieved(), outlet.flushed(), outlet.drive()) }
+    });
+    // Lets the task begin to wait.
+    tokio::task::yield_now().await;
+    outlet.close();
+    let ((), (), reason) = timeout(DEADLINE, waiting).await.unwrap().unwrap();
+    assert!(matches!(reason, OutletError::Closed));
+    assert_eq!(outlet.push(&[], &body).dropped, 1);
+}

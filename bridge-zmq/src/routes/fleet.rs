@@ -76,11 +76,7 @@ impl Fleet {
     /// A fleet without members.
     #[must_use]
     pub fn new(context: &RouteContext, config: FleetConfig) -> Arc<Self> {
-        Arc::new(Self {
-            context: context.clone(),
-            config,
-            names: Mutex::default(),
-        })
+        Arc::new(Self { context: context.clone(), config, names: Mutex::default() })
     }
 
     /// What discovery calls.
@@ -128,9 +124,7 @@ impl Fleet {
             false => Some(self.serve(name.as_str(), preferred.map(|ports| ports.service_port)).await?),
         };
         let new_health = match health {
-            Some(_) if !has_health => {
-                Some(self.serve(&format!("{name}.health"), preferred.and_then(|ports| ports.health_port)).await?)
-            }
+            Some(_) if !has_health => Some(self.serve(&format!("{name}.health"), preferred.and_then(|ports| ports.health_port)).await?),
             _ => None,
         };
         let mut names = self.names.lock();
@@ -169,8 +163,7 @@ impl Fleet {
 
     async fn serve(&self, name: &str, preferred: Option<u16>) -> Result<Served, AttachError> {
         let refused = |reason: String| AttachError { reason };
-        let service =
-            Service::new(&self.context, name, self.config.service.clone()).map_err(|error| refused(error.to_string()))?;
+        let service = Service::new(&self.context, name, self.config.service.clone()).map_err(|error| refused(error.to_string()))?;
         let listener = self.bind(&service, preferred).await.map_err(|error| refused(error.to_string()))?;
         tracing::info!(service = name, port = listener.local_addr().port(), "agent served");
         Ok(Served { service, listener, replicas: HashMap::new() })

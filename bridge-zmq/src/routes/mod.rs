@@ -59,5 +59,6 @@ pub enum RouteError {
 
 /// `zmq.<kind>.<name>`, with whatever a subject does not allow in a token escaped in the name.
 fn subject(kind: &str, name: &str) -> Result<Subject, RouteError> {
-    Subject::new(&format!("zmq.{kind}.{}", Subject::escape_token(name))).map_err(|source| RouteError::Name { name: name.to_owned(), source })
+    Subject::new(&format!("zmq.{kind}.{}", Subject::escape_token(name)))
+        .map_err(|source| RouteError::Name { name: name.to_owned(), source })
 }

@@ -406,8 +406,7 @@ impl Outlet {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn flushed(&self) {
-        self.wait_until(|state| state.phase == Phase::Closed || (state.queue.is_empty() && state.in_flight_bytes == 0))
-            .await;
+        self.wait_until(|state| state.phase == Phase::Closed || (state.queue.is_empty() && state.in_flight_bytes == 0)).await;
     }
 
     async fn wait_until(&self, done: impl Fn(&State) -> bool) {
@@ -426,10 +425,7 @@ impl Outlet {
     #[must_use]
     pub fn queued(&self) -> Queued {
         let state = self.state.lock();
-        Queued {
-            bytes: state.queue.bytes() + state.in_flight_bytes,
-            messages: state.queue.messages() + state.in_flight_messages,
-        }
+        Queued { bytes: state.queue.bytes() + state.in_flight_bytes, messages: state.queue.messages() + state.in_flight_messages }
     }
 
     /// Whether another message fits without exceeding a bound; for senders that choose among several peers.

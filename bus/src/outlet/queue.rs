@@ -55,14 +55,7 @@ pub(super) struct Queue {
 
 impl Queue {
     pub(super) fn new(config: OutletConfig) -> Self {
-        Self {
-            config,
-            segments: VecDeque::new(),
-            tail: BytesMut::new(),
-            lens: VecDeque::new(),
-            bytes: 0,
-            control: BytesMut::new(),
-        }
+        Self { config, segments: VecDeque::new(), tail: BytesMut::new(), lens: VecDeque::new(), bytes: 0, control: BytesMut::new() }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -102,8 +95,7 @@ impl Queue {
 
     /// Whether one more message of `len` bytes would exceed a bound.
     fn is_over(&self, len: usize, in_flight: usize) -> bool {
-        !self.lens.is_empty()
-            && (self.lens.len() >= self.config.messages_max || self.bytes + in_flight + len > self.config.bytes_max)
+        !self.lens.is_empty() && (self.lens.len() >= self.config.messages_max || self.bytes + in_flight + len > self.config.bytes_max)
     }
 
     fn append(&mut self, head: &[u8], body: &Bytes, tail: &[u8], len: usize) {
@@ -186,11 +178,8 @@ impl Queue {
         wire.remaining += left;
         while left > 0 {
             let segment = self.segments.front_mut().expect("segments hold every waiting byte");
-            let part = if segment.len() > left {
-                segment.split_to(left)
-            } else {
-                self.segments.pop_front().expect("the front was just seen")
-            };
+            let part =
+                if segment.len() > left { segment.split_to(left) } else { self.segments.pop_front().expect("the front was just seen") };
             left -= part.len();
             wire.segments.push_back(part);
         }

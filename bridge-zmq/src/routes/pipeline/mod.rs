@@ -21,8 +21,8 @@ use myelin_bus::{Delivery, InlineHandler, InlineSubscription, Overflow, Pressure
 use parking_lot::Mutex;
 
 use self::queue::WorkQueue;
-use super::{RouteContext, RouteError};
 use super::service::QueueBounds;
+use super::{RouteContext, RouteError};
 use crate::front::{BindError, Connector, DisconnectReason, Endpoint, Listener, Peer, PeerHandler, SocketType, SubscriptionChange};
 
 /// The queue group that the sidecars of a fleet share for a pipeline.
@@ -48,11 +48,7 @@ impl Pipeline {
     /// [`RouteError`] when the name makes no subject or the bus refuses the subscription.
     pub fn new(context: &RouteContext, name: &str, waiting: QueueBounds) -> Result<Self, RouteError> {
         let subject = super::subject("pipeline", name)?;
-        let consumers = Arc::new(Consumers {
-            context: context.clone(),
-            queue: Arc::new(WorkQueue::new(waiting)),
-            peers: Mutex::default(),
-        });
+        let consumers = Arc::new(Consumers { context: context.clone(), queue: Arc::new(WorkQueue::new(waiting)), peers: Mutex::default() });
         let group = QueueGroup::new(QUEUE_GROUP).expect("a plain word is a legal group");
         let on_bus = context.bus.subscribe_inline(&subject.clone().into(), Some(group), Handler(Arc::clone(&consumers)))?;
         Ok(Self {

@@ -29,12 +29,7 @@ impl WorkQueue {
     pub(super) fn new(bounds: QueueBounds) -> Self {
         // A bound of nothing could never be relieved.
         let bounds = QueueBounds { bytes_max: bounds.bytes_max.max(1), requests_max: bounds.requests_max.max(1) };
-        Self {
-            bounds,
-            state: Mutex::default(),
-            work: Notify::new(),
-            room: Notify::new(),
-        }
+        Self { bounds, state: Mutex::default(), work: Notify::new(), room: Notify::new() }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -1,7 +1,7 @@
 //! The agents' side of a service: takes requests off the bus, keeps the windows, returns replies.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -9,12 +9,12 @@ use myelin_bus::wire::{Body, Frames};
 use myelin_bus::{Delivery, InlineHandler, Pressure, ReplyTo};
 use parking_lot::Mutex;
 
+use super::super::RouteContext;
 use super::ServiceConfig;
 use super::fair_queue::CallerId;
 use super::pool::{Placed, Placement, Pool, ReplicaId, ReplicaKind};
 use super::request::{Correlation, Owed, Request, correlation_frame, split_correlation};
 use super::sessions::Sessions;
-use super::super::RouteContext;
 use crate::front::{DisconnectReason, Peer, PeerHandler, SocketType, SubscriptionChange};
 
 /// All agents that serve one service on this machine.
@@ -105,7 +105,11 @@ impl Agents {
 
     fn caller_of(&self, request: &Request) -> CallerId {
         // The top bit keeps these apart from connections, which are numbered from 1.
-        request.reply.as_ref().and_then(ReplyTo::caller).map_or_else(|| self.anonymous.fetch_add(1, Ordering::Relaxed) | 1 << 63, |caller| caller.connection)
+        request
+            .reply
+            .as_ref()
+            .and_then(ReplyTo::caller)
+            .map_or_else(|| self.anonymous.fetch_add(1, Ordering::Relaxed) | 1 << 63, |caller| caller.connection)
     }
 
     /// Turns a placement into what is to be sent, and notes what will be owed. A request no REP would take is dropped, and the window it

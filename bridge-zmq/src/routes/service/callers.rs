@@ -9,10 +9,10 @@ use myelin_bus::{Caller, Pressure, Publisher, ReplySink, ReplyTo};
 use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::super::RouteContext;
 use super::ServiceConfig;
 use super::agents::Agents;
 use super::request::Request;
-use super::super::RouteContext;
 use crate::front::{DisconnectReason, Peer, PeerHandler, SubscriptionChange};
 
 /// All callers of one service on this machine.
@@ -28,13 +28,7 @@ pub(super) struct Callers {
 
 impl Callers {
     pub(super) fn new(context: RouteContext, publisher: Publisher, agents: Arc<Agents>, config: Arc<ServiceConfig>) -> Self {
-        Self {
-            context,
-            publisher,
-            agents,
-            config,
-            addresses: Mutex::new(HashMap::new()),
-        }
+        Self { context, publisher, agents, config, addresses: Mutex::new(HashMap::new()) }
     }
 
     fn request(&self, body: Body, reply: &ReplyTo) -> Option<Pressure> {
@@ -60,7 +54,11 @@ impl PeerHandler for Callers {
         let caller = Caller { connection: peer.id().get(), identity: peer.identity().clone(), gone: gone.clone() };
         let sink = ReplySink::for_caller(caller, move |body| {
             let accepted = connection.upgrade().map_or(0, |peer| peer.send(&frames_for_caller(body)).accepted);
-            if accepted > 0 { metrics.replies.inc() } else { metrics.replies_late.inc() };
+            if accepted > 0 {
+                metrics.replies.inc()
+            } else {
+                metrics.replies_late.inc()
+            };
         });
         self.addresses.lock().insert(peer.id().get(), (ReplyTo::Sink(sink), gone.drop_guard()));
     }

@@ -39,13 +39,7 @@ struct Line<T> {
 
 impl<T> FairQueue<T> {
     pub(crate) fn new(bounds: QueueBounds) -> Self {
-        Self {
-            bounds,
-            lines: HashMap::new(),
-            turn: VecDeque::new(),
-            bytes: 0,
-            requests: 0,
-        }
+        Self { bounds, lines: HashMap::new(), turn: VecDeque::new(), bytes: 0, requests: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {

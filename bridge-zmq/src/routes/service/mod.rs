@@ -90,14 +90,7 @@ impl Service {
         let callers_front = context.with_queue(OutletConfig { overflow: Overflow::DropNewest, ..context.front.config().queue }).front;
         let agents = Agents::new(context.clone(), name, Arc::clone(&config));
         let callers = Arc::new(Callers::new(context.clone(), context.bus.publisher(subject.clone()), Arc::clone(&agents), config));
-        Ok(Self {
-            subject,
-            context: context.clone(),
-            callers,
-            callers_front,
-            agents,
-            on_bus: parking_lot::Mutex::new(None),
-        })
+        Ok(Self { subject, context: context.clone(), callers, callers_front, agents, on_bus: parking_lot::Mutex::new(None) })
     }
 
     /// The subject on the bus.
@@ -141,7 +134,8 @@ impl Service {
         let mut on_bus = self.on_bus.lock();
         if on_bus.is_none() {
             let group = QueueGroup::new(QUEUE_GROUP).expect("a plain word is a legal group");
-            let subscription = self.context.bus.subscribe_inline(&self.subject.clone().into(), Some(group), agents::Handler(Arc::clone(&self.agents)));
+            let subscription =
+                self.context.bus.subscribe_inline(&self.subject.clone().into(), Some(group), agents::Handler(Arc::clone(&self.agents)));
             match subscription {
                 Ok(subscription) => *on_bus = Some(subscription),
                 Err(error) => tracing::error!(service = %self.subject, %error, "the bus refuses the service, its callers reach nobody"),

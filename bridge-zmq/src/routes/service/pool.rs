@@ -81,13 +81,7 @@ impl Replica {
 
 impl<R> Pool<R> {
     pub(crate) fn new(bounds: QueueBounds, on_caller_gone: OnCallerGone) -> Self {
-        Self {
-            on_caller_gone,
-            queue: FairQueue::new(bounds),
-            replicas: Vec::new(),
-            sticky: HashMap::new(),
-            clock: 0,
-        }
+        Self { on_caller_gone, queue: FairQueue::new(bounds), replicas: Vec::new(), sticky: HashMap::new(), clock: 0 }
     }
 
     /// Requests that wait, and those that replicas work on: the load by which queue groups choose among machines. A pool without replicas comes

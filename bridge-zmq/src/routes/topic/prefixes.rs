@@ -40,11 +40,7 @@ struct Held {
 
 impl<K> Default for Prefixes<K> {
     fn default() -> Self {
-        Self {
-            subscribers: HashMap::new(),
-            everything: HashSet::new(),
-            filters: BTreeMap::new(),
-        }
+        Self { subscribers: HashMap::new(), everything: HashSet::new(), filters: BTreeMap::new() }
     }
 }
 

@@ -51,10 +51,7 @@ impl FromStr for Overflow {
     type Err = OverflowParseError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|policy| policy.as_str() == text)
-            .ok_or_else(|| OverflowParseError { found: text.into() })
+        Self::ALL.into_iter().find(|policy| policy.as_str() == text).ok_or_else(|| OverflowParseError { found: text.into() })
     }
 }
 

@@ -74,7 +74,7 @@ async fn who_refuses_still_carries_messages_and_replies() {
     let mut inbox = bus.subscribe(&Filter::new("inbox").unwrap(), SubscribeOptions::default()).await.unwrap();
     let reply = || ReplyTo::Subject(Subject::new("inbox").unwrap());
     let publisher = bus.publisher(subject());
-    publisher.request_inline("question".into(), reply()).unwrap();
+    publisher.request_inline("question".into(), reply()).unwrap().settled().await;
 
     bus.refuse();
     assert!(publisher.request_inline("too late".into(), reply()).is_err());

@@ -5,7 +5,7 @@
 //! 2. `config/`: one typed [`config::Config`] out of file, environment and flags;
 //! 3. `app/build.rs`: binds and connects everything, or fails naming the setting;
 //! 4. `app/run.rs`: the phases from ready to stopped;
-//! 5. `cli/`: one file per verb; `http/`: health and metrics; `doctor/`: what can be wrong with a setup.
+//! 5. `cli/`: one file per verb; `http/`: health and metrics; `doctor/`: what can be wrong with a setup; `import/`: routes from a fleet's file.
 //!
 //! Exit codes: 0 clean, 1 forced stop or runtime error, 64 bad usage or configuration.
 
@@ -14,6 +14,7 @@ mod cli;
 mod config;
 mod doctor;
 mod http;
+mod import;
 mod system;
 
 use std::process::ExitCode;

@@ -32,6 +32,9 @@ enum Action {
         flags: ConfigArgs,
     },
     /// Print every value in effect, and where it comes from
+    ///
+    /// The keys are those of the configuration file; myelin.example.toml explains each. Limits are per peer, except limits.connections: that
+    /// many ZeroMQ agents over all sockets together, and as many NATS clients besides.
     #[command(after_help = EXAMPLES)]
     Show {
         /// Print one JSON document
@@ -50,7 +53,7 @@ Examples:
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     match args.action {
-        Action::Check { file, flags, json } => check(flags.with_file(file), json),
+        Action::Check { file, flags, json } => check(flags.with_file(file, "the argument"), json),
         Action::Show { flags, json } => show(&flags.load()?, json),
     }
 }

@@ -57,6 +57,10 @@ pub(super) struct ConfigArgs {
     /// Set any key, such as --set limits.connections=2000
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+
+    /// What the file was named by, when that was not `--config`.
+    #[arg(skip)]
+    named_by: Option<&'static str>,
 }
 
 impl ConfigArgs {
@@ -72,15 +76,17 @@ impl ConfigArgs {
         Ok(sources.load()?)
     }
 
-    /// The same flags over another file.
-    pub(super) fn with_file(mut self, file: Option<PathBuf>) -> Self {
-        self.config = file.or(self.config);
+    /// The same flags over another file, if `file` is one; `argument` is how the user named it.
+    pub(super) fn with_file(mut self, file: Option<PathBuf>, argument: &'static str) -> Self {
+        if file.is_some() {
+            (self.config, self.named_by) = (file, Some(argument));
+        }
         self
     }
 
     /// Where the configuration will be read from.
     pub(super) fn sources(&self) -> Result<Sources, Failure> {
-        let from_flag = self.config.clone().map(|path| (path, Origin::Flag("--config".to_owned())));
+        let from_flag = self.config.clone().map(|path| (path, Origin::Flag(self.named_by.unwrap_or("--config").to_owned())));
         let from_env = || {
             let path = std::env::var_os("MYELIN_CONFIG").filter(|path| !path.is_empty())?;
             Some((PathBuf::from(path), Origin::Env("MYELIN_CONFIG".to_owned())))

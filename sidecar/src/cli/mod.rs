@@ -5,6 +5,7 @@ mod config;
 mod config_args;
 mod doctor;
 mod failure;
+mod import;
 mod logs;
 mod output;
 mod payload;
@@ -28,8 +29,8 @@ struct Cli {
     #[command(subcommand)]
     verb: Verb,
 
-    /// What to log to stderr: error, warn, info, debug, trace, or a filter such as myelin_bus=debug
-    #[arg(long, global = true, env = "MYELIN_LOG", value_name = "FILTER")]
+    /// What to log to stderr: error, warn, info, debug, trace, off, or a filter such as myelin_bus=debug
+    #[arg(long, global = true, env = "MYELIN_LOG", hide_env_values = true, value_name = "FILTER")]
     log: Option<String>,
 
     /// Log as JSON lines
@@ -37,24 +38,18 @@ struct Cli {
     log_json: bool,
 }
 
+/// What can be typed; each verb's help is the documentation of its arguments.
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Start the sidecar
     Serve(serve::Args),
-    /// Publish a message
     Pub(publish::Args),
-    /// Print what is published
     Sub(sub::Args),
-    /// Send a request and print the reply
     Req(req::Args),
-    /// Answer requests
     Reply(reply::Args),
-    /// List the agents that are attached to a running sidecar
     Agents(agents::Args),
-    /// Find mistakes in the configuration and on this machine
     Doctor(doctor::Args),
-    /// Check a configuration, or show the values in effect
     Config(config::Args),
+    Import(import::Args),
 }
 
 const AFTER_HELP: &str = "\
@@ -89,6 +84,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Agents(args) => server::block_on(agents::run(args)),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Config(args) => config::run(args),
+        Verb::Import(args) => import::run(args),
     }
 }
 

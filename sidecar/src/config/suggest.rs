@@ -1,12 +1,15 @@
 //! "Did you mean": the nearest known name, if one is near enough to be a slip of the finger.
 
-/// The candidate with the fewest edits from `typed`, when at most a third of the name (at least two letters) differs.
+/// The candidate with the fewest edits from `typed`, when at most a third of the name (at least two letters) differs, and some of it is left.
 pub(crate) fn nearest<'a>(typed: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let typed = typed.to_lowercase();
     candidates
         .into_iter()
         .map(|name| (edits(&typed, &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= (name.chars().count() / 3).max(2))
+        .filter(|(distance, name)| {
+            let length = name.chars().count();
+            *distance <= (length / 3).max(2) && *distance < length
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
 }
@@ -41,5 +44,6 @@ mod tests {
         assert_eq!(nearest("statedir", known), Some("state_dir"));
         assert_eq!(nearest("DRAIN_TIMEOUT", known), Some("drain_timeout"));
         assert_eq!(nearest("colour", known), None);
+        assert_eq!(nearest("Abc", ["A"]), None);
     }
 }

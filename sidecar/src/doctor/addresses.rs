@@ -67,7 +67,7 @@ fn loops(binds: &[Use], connects: &[Use]) -> Vec<Finding> {
 }
 
 /// Whether who connects there reaches what is bound here.
-pub(super) fn leads_to(connect: &Endpoint, bind: &Endpoint) -> bool {
+pub(crate) fn leads_to(connect: &Endpoint, bind: &Endpoint) -> bool {
     let (Some(ip), Some(bound)) = (known_address(connect.host()), bind_addr(bind)) else {
         return false;
     };

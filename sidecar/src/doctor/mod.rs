@@ -10,6 +10,7 @@ mod host;
 mod probe;
 mod routes;
 
+pub(crate) use addresses::leads_to;
 pub(crate) use finding::{Finding, Severity};
 
 use crate::config::Config;

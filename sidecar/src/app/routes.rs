@@ -189,14 +189,9 @@ const fn peers(role: Role) -> &'static str {
     }
 }
 
-/// An error and its causes in one line.
+/// An error and its causes in one line, without the number of the system's error, which helps nobody.
 pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let texts = chain.map(|error| error.to_string()).map(|text| text.split(" (os error").next().unwrap_or_default().to_owned());
+    texts.collect::<Vec<_>>().join(": ")
 }

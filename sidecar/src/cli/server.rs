@@ -21,7 +21,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ServerArgs {
     /// The sidecar, or any NATS server [default: serve.listen of the configuration, nats://127.0.0.1:4222]
-    #[arg(long, short, value_name = "URL", env = "MYELIN_SERVER")]
+    // The value may hold a password.
+    #[arg(long, short, value_name = "URL", env = "MYELIN_SERVER", hide_env_values = true)]
     server: Option<String>,
 }
 
@@ -66,12 +67,12 @@ pub(super) async fn close(bus: Bus) {
 
 /// A subject from the command line.
 pub(super) fn subject(text: &str) -> Result<Subject, Failure> {
-    Subject::new(text).map_err(|error| Failure::usage(error.to_string()))
+    Subject::new(text).map_err(|error| Failure::usage(format!("subject: {error}")))
 }
 
 /// A filter from the command line.
 pub(super) fn filter(text: &str) -> Result<Filter, Failure> {
-    Filter::new(text).map_err(|error| Failure::usage(error.to_string()))
+    Filter::new(text).map_err(|error| Failure::usage(format!("filter: {error}")))
 }
 
 /// The subject a reply to this message would go to, for display.

@@ -69,12 +69,16 @@ pub(crate) struct Hub {
     pub(crate) subscribers: Endpoint,
 }
 
-/// `[limits]`, each per peer or per listener.
+/// `[limits]`
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
+    /// Of ZeroMQ peers over all sockets, and again of NATS clients: two budgets, so that neither locks the other out.
     pub(crate) connections: usize,
+    /// From accept to the end of the handshake.
     pub(crate) handshake: Duration,
+    /// Per peer.
     pub(crate) queue_bytes: usize,
+    /// Per peer.
     pub(crate) queue_messages: usize,
 }
 

@@ -281,7 +281,8 @@ fn note(event: &Event, metrics: &Metrics) {
         Event::Connected => info!("connected to the NATS server"),
         Event::Disconnected => warn!("lost the NATS server"),
         Event::ServerError(error) => warn!(%error, "the NATS server reports an error"),
-        Event::ClientError(error) => warn!(%error, "the NATS client reports an error"),
+        // One per attempt to reconnect: that the server is lost, and when it is back, is said once.
+        Event::ClientError(error) => debug!(%error, "the NATS client reports an error"),
         Event::LameDuckMode | Event::Draining | Event::Closed => debug!(%event, "NATS connection"),
     }
 }

@@ -18,8 +18,10 @@ mod binary;
 pub mod fleet;
 pub mod flow;
 pub mod hex;
+pub mod hostile;
 pub mod http;
 pub mod load;
+mod memory;
 mod output;
 mod ports;
 mod process;
@@ -32,6 +34,7 @@ pub mod zmtp;
 
 pub use agent::{Agent, AgentBuilder, frames, text};
 pub use binary::myelin_binary;
+pub use memory::Memory;
 pub use ports::{free_port, free_ports};
 pub use process::Process;
 pub use python::python;

@@ -3,6 +3,7 @@
 use super::{Options, Peer, RawPeer};
 use crate::wait::{PATIENCE, eventually};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
 
 /// A listening TCP socket on loopback.
 #[derive(Debug)]
@@ -43,6 +44,25 @@ impl Listener {
             stream.set_nonblocking(false).expect("a socket takes the option");
             Some(RawPeer::over(stream))
         })
+    }
+
+    /// The next connection, if one comes in time.
+    ///
+    /// # Panics
+    /// When the system takes no option of a socket.
+    #[must_use]
+    pub fn try_accept_raw(&self, timeout: Duration) -> Option<RawPeer> {
+        let end = Instant::now() + timeout;
+        loop {
+            if let Ok((stream, _)) = self.listener.accept() {
+                stream.set_nonblocking(false).expect("a socket takes the option");
+                return Some(RawPeer::over(stream));
+            }
+            if Instant::now() >= end {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// The next connection, after the handshake as a socket of this type. Connections that close before

@@ -131,6 +131,12 @@ impl Peer {
         &mut self.raw
     }
 
+    /// The bytes below, without the peer.
+    #[must_use]
+    pub fn into_raw(self) -> RawPeer {
+        self.raw
+    }
+
     /// Leaves PING unanswered from now on, as a peer that hangs does.
     pub fn ignore_pings(&mut self) {
         self.answers_pings = false;

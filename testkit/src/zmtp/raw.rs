@@ -2,8 +2,9 @@
 
 use crate::hex;
 use crate::wait::PATIENCE;
+use socket2::SockRef;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// Why nothing was received.
@@ -164,6 +165,42 @@ impl RawPeer {
     /// Drops the connection with a reset, as a killed process with unread bytes does.
     pub fn close(self) {
         drop(self);
+    }
+
+    /// Says that nothing more will be sent; what the other side sends can still be read.
+    pub fn end(&mut self) {
+        // It may have closed already, which is an end as well.
+        self.stream.shutdown(Shutdown::Write).ok();
+    }
+
+    /// Ends the connection by a reset, whatever is on its way.
+    pub fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("a TCP socket takes the option");
+    }
+
+    /// How long a send may wait for a peer that does not read; [`PATIENCE`] unless set.
+    ///
+    /// # Panics
+    /// When it is zero.
+    pub fn set_send_timeout(&self, timeout: Duration) {
+        self.stream.set_write_timeout(Some(timeout)).expect("the timeout is not zero");
+    }
+
+    /// Sends what the other side takes within the send timeout, and returns how many bytes that were.
+    ///
+    /// # Errors
+    /// When the other side has closed.
+    pub fn send_some(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match self.stream.write(&bytes[sent..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => sent += written,
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
     }
 
     /// What has arrived and is not consumed.

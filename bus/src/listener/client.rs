@@ -54,11 +54,12 @@ impl Client {
         let limits = QueueLimits { bytes_max: config.queue_bytes_max, messages_max: config.queue_messages_max, stall: config.stall };
         // `Block` tells when three quarters wait and drops nothing; past the whole bound the client is cut off here, at the end of a message,
         // so that the error line can be read.
-        let outlet = Outlet::new(OutletConfig {
+        let queue = OutletConfig {
             bytes_max: three_quarters(limits.bytes_max),
             messages_max: three_quarters(limits.messages_max),
             overflow: Overflow::Block,
-        });
+        };
+        let outlet = Outlet::with_budget(queue, &config.budget);
         Self {
             id,
             bus,
@@ -113,7 +114,7 @@ impl Client {
             return None;
         }
         let queued = self.outlet.queued();
-        let is_full = queued.bytes > self.limits.bytes_max || queued.messages > self.limits.messages_max;
+        let is_full = queued.bytes > self.limits.bytes_max || queued.messages > self.limits.messages_max || self.outlet.is_beyond_budget();
         // A batch that fills the queue by itself says nothing about the client.
         if is_full && queued.messages > pushed.accepted {
             self.cut_off();

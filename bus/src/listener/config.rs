@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::ListenerMetrics;
+use crate::outlet::Budget;
 use crate::wire::limits;
 
 /// Where a listener listens and how much it takes. Everything has a default.
@@ -24,6 +25,9 @@ pub struct ListenerConfig {
     pub queue_bytes_max: usize,
     /// Messages that may wait for one client; default 65,536. As for bytes.
     pub queue_messages_max: usize,
+    /// What all clients, and whoever else shares the budget, may have waiting; default 256 MiB of their own. A client beyond its share of it is a
+    /// slow consumer as well.
+    pub budget: Budget,
     /// How long a publisher waits for a client whose queue is three quarters full, per 64 KiB published; default 10 ms, zero never waits. A client
     /// that reads slower than 6.4 MiB/s therefore holds a fast publisher back for a third of a second in total before it is cut off.
     pub stall: Duration,
@@ -47,6 +51,7 @@ impl Default for ListenerConfig {
             subscriptions_max: 65_536,
             queue_bytes_max: limits::QUEUE_BYTES_MAX,
             queue_messages_max: limits::QUEUE_MESSAGES_MAX,
+            budget: Budget::default(),
             stall: Duration::from_millis(10),
             close_grace: Duration::from_secs(2),
             ping_interval: Duration::from_secs(120),

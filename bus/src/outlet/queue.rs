@@ -8,11 +8,12 @@
 //! - **One is admitted.** An empty queue takes a message of any size, so that a bound below the largest message cannot wedge a peer.
 
 use std::collections::VecDeque;
-use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::OutletConfig;
+use super::budget::Allowance;
+use super::wire::Wire;
 use crate::Overflow;
 
 /// Bodies up to this size are copied behind each other; larger ones are queued by reference. Below it, a copy is cheaper than a reference count,
@@ -23,13 +24,10 @@ const COPY_BYTES_MAX: usize = 4096;
 pub(super) const COMMIT_BYTES: usize = 256 * 1024;
 
 /// Buffers above this size are given back when they run empty, so that one burst does not stay allocated for the life of a connection.
-const RETAINED_BYTES_MAX: usize = 64 * 1024;
+pub(super) const RETAINED_BYTES_MAX: usize = 64 * 1024;
 
 /// The same for the lists beside them, in entries.
-const RETAINED_ENTRIES_MAX: usize = 8192;
-
-/// Slices in one vectored write; Linux takes 1,024, beyond 64 the gain is not measurable.
-const SLICES_MAX: usize = 64;
+pub(super) const RETAINED_ENTRIES_MAX: usize = 8192;
 
 /// What became of one message offered to the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +36,17 @@ pub(super) enum Admission {
     Accepted { evicted: usize },
     /// It was dropped.
     Dropped,
-    /// The policy asks for the connection to end.
-    Disconnect,
+    /// The policy asks for the connection to end, because this bound is exceeded.
+    Disconnect { bound: Bound },
+}
+
+/// What one more message would exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// A bound of this queue.
+    Own,
+    /// What the budget of all queues leaves to this one.
+    Budget,
 }
 
 /// Messages that wait, oldest first.
@@ -51,11 +58,21 @@ pub(super) struct Queue {
     lens: VecDeque<u32>,
     bytes: usize,
     control: BytesMut,
+    /// Messages dropped for the budget since somebody asked.
+    budget_drops: usize,
 }
 
 impl Queue {
     pub(super) fn new(config: OutletConfig) -> Self {
-        Self { config, segments: VecDeque::new(), tail: BytesMut::new(), lens: VecDeque::new(), bytes: 0, control: BytesMut::new() }
+        Self {
+            config,
+            segments: VecDeque::new(),
+            tail: BytesMut::new(),
+            lens: VecDeque::new(),
+            bytes: 0,
+            control: BytesMut::new(),
+            budget_drops: 0,
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -74,16 +91,28 @@ impl Queue {
         self.lens.is_empty() && self.control.is_empty()
     }
 
+    pub(super) fn take_budget_drops(&mut self) -> usize {
+        std::mem::take(&mut self.budget_drops)
+    }
+
     /// Offers one message, `head` followed by `body` and `tail`; `in_flight` is what the socket has not taken yet of earlier commits.
-    pub(super) fn offer(&mut self, head: &[u8], body: &Bytes, tail: &[u8], in_flight: usize) -> Admission {
+    pub(super) fn offer(&mut self, head: &[u8], body: &Bytes, tail: &[u8], in_flight: usize, allowance: Allowance) -> Admission {
         let len = head.len() + body.len() + tail.len();
         let mut evicted = 0;
-        while self.is_over(len, in_flight) {
+        while let Some(bound) = self.exceeded(len, in_flight, allowance) {
+            let for_budget = usize::from(bound == Bound::Budget);
             match self.config.overflow {
                 Overflow::Block => break,
-                Overflow::DropNewest => return Admission::Dropped,
-                Overflow::Disconnect => return Admission::Disconnect,
+                Overflow::DropNewest => {
+                    self.budget_drops += for_budget;
+                    return Admission::Dropped;
+                }
+                Overflow::Disconnect => {
+                    self.budget_drops += for_budget;
+                    return Admission::Disconnect { bound };
+                }
                 Overflow::DropOldest => {
+                    self.budget_drops += for_budget;
                     self.drop_oldest();
                     evicted += 1;
                 }
@@ -93,9 +122,16 @@ impl Queue {
         Admission::Accepted { evicted }
     }
 
-    /// Whether one more message of `len` bytes would exceed a bound.
-    fn is_over(&self, len: usize, in_flight: usize) -> bool {
-        !self.lens.is_empty() && (self.lens.len() >= self.config.messages_max || self.bytes + in_flight + len > self.config.bytes_max)
+    /// The bound that one more message of `len` bytes would exceed.
+    fn exceeded(&self, len: usize, in_flight: usize, allowance: Allowance) -> Option<Bound> {
+        if self.lens.is_empty() {
+            return None;
+        }
+        let held = self.bytes + in_flight;
+        if self.lens.len() >= self.config.messages_max || held + len > self.config.bytes_max {
+            return Some(Bound::Own);
+        }
+        (!allowance.admits(held, len)).then_some(Bound::Budget)
     }
 
     fn append(&mut self, head: &[u8], body: &Bytes, tail: &[u8], len: usize) {
@@ -145,7 +181,7 @@ impl Queue {
     /// Drops everything that waits and returns how many messages that was.
     pub(super) fn clear(&mut self) -> usize {
         let dropped = self.lens.len();
-        *self = Self::new(self.config);
+        *self = Self { budget_drops: self.budget_drops, ..Self::new(self.config) };
         dropped
     }
 
@@ -191,74 +227,6 @@ impl Queue {
             self.lens = VecDeque::new();
         }
         if self.segments.is_empty() && self.segments.capacity() > RETAINED_ENTRIES_MAX {
-            self.segments = VecDeque::new();
-        }
-    }
-}
-
-/// Bytes on their way into the socket.
-#[derive(Debug, Default)]
-pub(super) struct Wire {
-    buffer: BytesMut,
-    segments: VecDeque<Bytes>,
-    messages: usize,
-    /// What `buffer` and `segments` hold; counted along, for there may be thousands of segments and it is asked after every write.
-    remaining: usize,
-}
-
-impl Wire {
-    pub(super) fn remaining(&self) -> usize {
-        self.remaining
-    }
-
-    pub(super) fn messages(&self) -> usize {
-        self.messages
-    }
-
-    /// Calls `write` with what is left, oldest first, as few times as it takes bytes for.
-    pub(super) fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
-        if self.segments.is_empty() {
-            return write(&[IoSlice::new(&self.buffer)]);
-        }
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let mut used = 0;
-        if !self.buffer.is_empty() {
-            slices[0] = IoSlice::new(&self.buffer);
-            used = 1;
-        }
-        for segment in self.segments.iter().take(SLICES_MAX - used) {
-            slices[used] = IoSlice::new(segment);
-            used += 1;
-        }
-        write(&slices[..used])
-    }
-
-    /// Forgets the first `written` bytes.
-    pub(super) fn advance(&mut self, mut written: usize) {
-        self.remaining -= written;
-        let from_buffer = written.min(self.buffer.len());
-        self.buffer.advance(from_buffer);
-        written -= from_buffer;
-        while written > 0 {
-            let segment = self.segments.front_mut().expect("the socket takes no more than it was given");
-            if segment.len() > written {
-                segment.advance(written);
-                return;
-            }
-            written -= segment.len();
-            self.segments.pop_front();
-        }
-    }
-
-    /// Makes an emptied wire ready for the next commit.
-    pub(super) fn recycle(&mut self) {
-        self.messages = 0;
-        self.buffer.clear();
-        // An advanced buffer does not say how much it holds; asking for room brings what it has to the front.
-        if self.buffer.try_reclaim(RETAINED_BYTES_MAX + 1) {
-            self.buffer = BytesMut::new();
-        }
-        if self.segments.capacity() > RETAINED_ENTRIES_MAX {
             self.segments = VecDeque::new();
         }
     }

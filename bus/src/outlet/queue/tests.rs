@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::{Admission, COMMIT_BYTES, Queue, RETAINED_BYTES_MAX, RETAINED_ENTRIES_MAX, Wire};
 use crate::Overflow;
 use crate::outlet::OutletConfig;
+use crate::outlet::budget::{Allowance, Budget};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -28,6 +29,11 @@ fn message(number: u8, head: usize, body: usize) -> (Vec<u8>, Bytes) {
     (vec![number; head], Bytes::from(vec![number; body]))
 }
 
+/// A budget that nobody else uses.
+fn plenty() -> Allowance {
+    Budget::default().allowance(0)
+}
+
 fn run(overflow: Overflow, steps: Vec<Step>) {
     let config = OutletConfig { bytes_max: 20_000, messages_max: 20, overflow };
     let mut queue = Queue::new(config);
@@ -43,14 +49,14 @@ fn run(overflow: Overflow, steps: Vec<Step>) {
                 number = number.wrapping_add(1);
                 let (head, body) = message(number, head, body);
                 let whole = [&head[..], &body[..]].concat();
-                match queue.offer(&head, &body, &[], wire.remaining()) {
+                match queue.offer(&head, &body, &[], wire.remaining(), plenty()) {
                     Admission::Accepted { evicted } => {
                         assert!(evicted == 0 || overflow == Overflow::DropOldest);
                         waiting.drain(..evicted);
                         waiting.push_back(whole);
                     }
                     Admission::Dropped => assert_eq!(overflow, Overflow::DropNewest),
-                    Admission::Disconnect => {
+                    Admission::Disconnect { .. } => {
                         assert_eq!(overflow, Overflow::Disconnect);
                         return;
                     }
@@ -97,16 +103,16 @@ proptest! {
 #[test]
 fn an_empty_queue_takes_a_message_above_its_bound() {
     let mut queue = Queue::new(OutletConfig { bytes_max: 10, messages_max: 1, overflow: Overflow::DropNewest });
-    assert_eq!(queue.offer(&[], &Bytes::from(vec![0; 100]), &[], 0), Admission::Accepted { evicted: 0 });
-    assert_eq!(queue.offer(&[], &Bytes::from_static(b"x"), &[], 0), Admission::Dropped);
+    assert_eq!(queue.offer(&[], &Bytes::from(vec![0; 100]), &[], 0, plenty()), Admission::Accepted { evicted: 0 });
+    assert_eq!(queue.offer(&[], &Bytes::from_static(b"x"), &[], 0, plenty()), Admission::Dropped);
 }
 
 #[test]
 fn protocol_bytes_go_first_and_survive_every_policy() {
     let mut queue = Queue::new(OutletConfig { bytes_max: 4, messages_max: 1, overflow: Overflow::DropOldest });
-    assert_eq!(queue.offer(&[], &Bytes::from_static(b"old"), &[], 0), Admission::Accepted { evicted: 0 });
+    assert_eq!(queue.offer(&[], &Bytes::from_static(b"old"), &[], 0, plenty()), Admission::Accepted { evicted: 0 });
     queue.control(b"PONG");
-    assert_eq!(queue.offer(&[], &Bytes::from_static(b"new"), &[], 0), Admission::Accepted { evicted: 1 });
+    assert_eq!(queue.offer(&[], &Bytes::from_static(b"new"), &[], 0, plenty()), Admission::Accepted { evicted: 1 });
     let mut wire = Wire::default();
     queue.commit(&mut wire);
     assert_eq!(wire.with_slices(|slices| slices.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>()), b"PONGnew");
@@ -117,7 +123,7 @@ fn burst(bytes: usize, overflow: Overflow) -> (Queue, Wire) {
     let mut queue = Queue::new(OutletConfig { bytes_max: bytes, messages_max: usize::MAX, overflow });
     let mut wire = Wire::default();
     for _ in 0..bytes / 100 {
-        queue.offer(b"head", &Bytes::from(vec![0; 96]), &[], 0);
+        queue.offer(b"head", &Bytes::from(vec![0; 96]), &[], 0, plenty());
     }
     while !queue.is_empty() {
         queue.commit(&mut wire);
@@ -143,7 +149,7 @@ fn a_burst_does_not_stay_allocated() {
 fn dropping_the_oldest_does_not_cut_the_rest_to_pieces() {
     let mut queue = Queue::new(OutletConfig { bytes_max: 100_000, messages_max: 1_000, overflow: Overflow::DropOldest });
     for _ in 0..10_000 {
-        queue.offer(&[], &Bytes::from_static(&[7; 10]), &[], 0);
+        queue.offer(&[], &Bytes::from_static(&[7; 10]), &[], 0, plenty());
     }
     assert_eq!((queue.messages(), queue.bytes()), (1_000, 10_000));
     assert!(queue.segments.len() <= 2, "{} segments: one write takes 64", queue.segments.len());

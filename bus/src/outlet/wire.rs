@@ -1,0 +1,79 @@
+//! What has left the queue and is not in the socket yet.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::queue::{RETAINED_BYTES_MAX, RETAINED_ENTRIES_MAX};
+
+/// Slices in one vectored write; Linux takes 1,024, beyond 64 the gain is not measurable.
+const SLICES_MAX: usize = 64;
+
+/// Bytes on their way into the socket.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    pub(super) buffer: BytesMut,
+    pub(super) segments: VecDeque<Bytes>,
+    pub(super) messages: usize,
+    /// What `buffer` and `segments` hold; counted along, for there may be thousands of segments and it is asked after every write.
+    pub(super) remaining: usize,
+}
+
+impl Wire {
+    pub(super) fn remaining(&self) -> usize {
+        self.remaining
+    }
+
+    pub(super) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Calls `write` with what is left, oldest first, as few times as it takes bytes for.
+    pub(super) fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        if self.segments.is_empty() {
+            return write(&[IoSlice::new(&self.buffer)]);
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut used = 0;
+        if !self.buffer.is_empty() {
+            slices[0] = IoSlice::new(&self.buffer);
+            used = 1;
+        }
+        for segment in self.segments.iter().take(SLICES_MAX - used) {
+            slices[used] = IoSlice::new(segment);
+            used += 1;
+        }
+        write(&slices[..used])
+    }
+
+    /// Forgets the first `written` bytes.
+    pub(super) fn advance(&mut self, mut written: usize) {
+        self.remaining -= written;
+        let from_buffer = written.min(self.buffer.len());
+        self.buffer.advance(from_buffer);
+        written -= from_buffer;
+        while written > 0 {
+            let segment = self.segments.front_mut().expect("the socket takes no more than it was given");
+            if segment.len() > written {
+                segment.advance(written);
+                return;
+            }
+            written -= segment.len();
+            self.segments.pop_front();
+        }
+    }
+
+    /// Makes an emptied wire ready for the next commit.
+    pub(super) fn recycle(&mut self) {
+        self.messages = 0;
+        self.buffer.clear();
+        // An advanced buffer does not say how much it holds; asking for room brings what it has to the front.
+        if self.buffer.try_reclaim(RETAINED_BYTES_MAX + 1) {
+            self.buffer = BytesMut::new();
+        }
+        if self.segments.capacity() > RETAINED_ENTRIES_MAX {
+            self.segments = VecDeque::new();
+        }
+    }
+}

@@ -22,6 +22,7 @@ pub struct Metrics {
     pub(crate) bytes_sent: Counter,
     drops: Family<DropLabels, Counter>,
     pub(crate) read_pauses: Counter,
+    identity_conflicts: Family<IdentityLabels, Counter>,
 }
 
 /// Why a connection did not become a session.
@@ -77,6 +78,20 @@ pub enum DropCause {
     Disconnected,
 }
 
+/// What became of a connection that announced an identity which another connection has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum IdentityConflict {
+    /// It was closed.
+    Refused,
+    /// The other one was closed.
+    HandedOver,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IdentityLabels {
+    outcome: IdentityConflict,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HandshakeLabels {
     reason: HandshakeFailure,
@@ -112,6 +127,17 @@ impl Metrics {
         add.metric("sent_bytes", "Bytes of messages queued for ZMTP peers", self.bytes_sent.clone());
         add.metric("messages_dropped", "Messages dropped on their way to a ZMTP peer, by policy", self.drops.clone());
         add.metric("read_pauses", "Times a peer was not read because a receiver behind it was full", self.read_pauses.clone());
+        add.metric("identity_conflicts", "Connections that announced an identity in use, by outcome", self.identity_conflicts.clone());
+    }
+
+    pub(crate) fn identity_conflict(&self, outcome: IdentityConflict) {
+        self.identity_conflicts.get_or_create(&IdentityLabels { outcome }).inc();
+    }
+
+    /// Connections that announced an identity in use, with this outcome.
+    #[must_use]
+    pub fn identity_conflicts(&self, outcome: IdentityConflict) -> u64 {
+        self.identity_conflicts.get_or_create(&IdentityLabels { outcome }).get()
     }
 
     pub(crate) fn handshake_failed(&self, reason: HandshakeFailure) {

@@ -6,7 +6,7 @@ mod routes_support;
 use myelin_bridge_zmq::front::Connector;
 use myelin_bridge_zmq::routes::service::{Service, ServiceConfig};
 
-use routes_support::{Program, any_port, at, context, until};
+use routes_support::{Program, any_port, at, context, sharing_context, until};
 
 async fn attach(service: &Service, code: &str) -> (Program, Connector) {
     let program = Program::start(code);
@@ -171,7 +171,7 @@ say('served')
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_with_equal_identities_each_get_their_own_replies() {
-    let context = context();
+    let context = sharing_context();
     let service = Service::new(&context, "Twins", ServiceConfig::default()).unwrap();
     let callers = service.bind_callers(&any_port()).await.unwrap();
     let _agents = (attach(&service, ECHO).await, attach(&service, ECHO).await);

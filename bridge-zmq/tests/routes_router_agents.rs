@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use myelin_bridge_zmq::front::Connector;
 use myelin_bridge_zmq::routes::service::{Service, ServiceConfig};
 
-use routes_support::{Program, any_port, at, context, until};
+use routes_support::{Program, any_port, at, context, sharing_context, until};
 
 /// A ROUTER that says what it gets and sends it back.
 const ROUTER: &str = "
@@ -81,7 +81,7 @@ say('done')
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_identity_belongs_to_one_connection_at_a_time() {
-    let context = context();
+    let context = sharing_context();
     let service = Service::new(&context, "Names", ServiceConfig::default()).unwrap();
     let callers = service.bind_callers(&any_port()).await.unwrap();
     let (agent, _connector) = attach(&service, ROUTER).await;

@@ -33,6 +33,20 @@ pub struct FrontConfig {
     pub linger: Duration,
     /// How soon connectors try again.
     pub reconnect: ReconnectConfig,
+    /// What happens when a second connection announces an identity at one of our ROUTERs; `refuse`.
+    pub identity: IdentityPolicy,
+}
+
+/// What happens to a connection that announces an identity which another connection of the same ROUTER listener has. Every case is counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IdentityPolicy {
+    /// It is closed, as soon as it is sure that the other one is not just leaving; libzmq's default. A libzmq peer tries again by itself.
+    #[default]
+    Refuse,
+    /// It takes over, and the other one is closed; for agents that come back while their old connection is not yet known to be dead.
+    HandOver,
+    /// Both are served: our routes answer connections and not identities. For fleets whose callers all announce the same one.
+    Share,
 }
 
 /// Our own heartbeats. Older peers (ZMTP 3.0) never see them: some end the connection at a command they do not know.
@@ -72,6 +86,7 @@ impl Default for FrontConfig {
             heartbeat: Some(HeartbeatConfig::default()),
             linger: Duration::from_secs(1),
             reconnect: ReconnectConfig::default(),
+            identity: IdentityPolicy::default(),
         }
     }
 }

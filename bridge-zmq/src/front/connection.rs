@@ -80,7 +80,7 @@ pub(super) async fn run(established: Established, peer: &Arc<Peer>, context: &So
     context.metrics.connections_opened.inc();
     context.handler.connected(peer);
     let reason = Connection::new(context, peer, established.input).run(&mut reader).await;
-    if matches!(reason, DisconnectReason::Closed { .. } | DisconnectReason::Shutdown) {
+    if matches!(reason, DisconnectReason::Closed { .. } | DisconnectReason::HandedOver { .. } | DisconnectReason::Shutdown) {
         linger(peer, context.config.linger).await;
     }
     peer.finish();

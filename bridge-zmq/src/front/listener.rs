@@ -12,10 +12,11 @@ use tracing::{debug, warn};
 
 use super::connection::{self, SocketContext};
 use super::endpoint::Endpoint;
-use super::establish::{Introduction, establish};
+use super::establish::{Established, Introduction, establish};
+use super::identities::{Claimed, Identities};
 use super::{Peer, Shared};
-use crate::codec::Role;
-use crate::metrics::HandshakeFailure;
+use crate::codec::{Role, SocketType};
+use crate::metrics::{HandshakeFailure, IdentityConflict};
 
 /// Connections the kernel queues for us: the usual `somaxconn`, so that a fleet that starts at once is not refused.
 const BACKLOG: u32 = 4096;
@@ -108,7 +109,8 @@ pub(super) fn spawn(shared: &Arc<Shared>, listener: TcpListener, context: Socket
     let local = listener.local_addr()?;
     let token = shared.token.child_token();
     let stopped = CancellationToken::new();
-    let acceptor = Acceptor { shared: Arc::clone(shared), context: Arc::new(context), token: token.clone() };
+    let identities = Identities::new(context.config.identity);
+    let acceptor = Acceptor { shared: Arc::clone(shared), context: Arc::new(context), identities, token: token.clone() };
     let done = stopped.clone().drop_guard();
     shared.tracker.spawn(async move {
         acceptor.run(listener).await;
@@ -117,9 +119,11 @@ pub(super) fn spawn(shared: &Arc<Shared>, listener: TcpListener, context: Socket
     Ok(Listener { local, stopped, guard: token.drop_guard() })
 }
 
+#[derive(Clone)]
 struct Acceptor {
     shared: Arc<Shared>,
     context: Arc<SocketContext>,
+    identities: Arc<Identities>,
     token: CancellationToken,
 }
 
@@ -147,8 +151,9 @@ impl Acceptor {
             return;
         };
         let ticket = self.shared.pending.admit(remote.ip());
-        let (context, token) = (Arc::clone(&self.context), self.token.clone());
+        let this = self.clone();
         self.shared.tracker.spawn(async move {
+            let Self { context, token, .. } = &this;
             let us = Introduction { role: Role::Accepted, socket: context.socket, identity: Bytes::new() };
             let established = tokio::select! {
                 () = token.cancelled() => return,
@@ -161,10 +166,7 @@ impl Acceptor {
             };
             drop(ticket);
             match established {
-                Ok(established) => {
-                    let peer = Arc::new(Peer::new(&established, &context, token.child_token()));
-                    connection::run(established, &peer, &context).await;
-                }
+                Ok(established) => this.serve(established).await,
                 Err(error) => {
                     context.metrics.handshake_failed(error.failure());
                     debug!(%remote, error = %super::chain(&error), "handshake failed");
@@ -172,5 +174,33 @@ impl Acceptor {
             }
             drop(permit);
         });
+    }
+
+    async fn serve(&self, established: Established) {
+        let context = &self.context;
+        let peer = Arc::new(Peer::new(&established, context, self.token.child_token()));
+        let _claim = if context.socket == SocketType::Router {
+            let claimed = tokio::select! {
+                () = self.token.cancelled() => return,
+                claimed = self.identities.claim(&peer) => claimed,
+            };
+            let conflict = match claimed {
+                Ok(Claimed::From(_)) => Some(IdentityConflict::HandedOver),
+                Ok(Claimed::Free | Claimed::Alone(_)) => None,
+                Err(_) => Some(IdentityConflict::Refused),
+            };
+            if let Some(outcome) = conflict {
+                context.metrics.identity_conflict(outcome);
+                warn!(remote = %peer.remote(), identity = ?peer.identity(), ?outcome, "a second connection announces this identity");
+            }
+            match claimed {
+                Ok(claimed) => Some(claimed),
+                // Without a word: libzmq does not try again after an ERROR.
+                Err(_) => return,
+            }
+        } else {
+            None
+        };
+        connection::run(established, &peer, context).await;
     }
 }

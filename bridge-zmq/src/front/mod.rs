@@ -16,6 +16,7 @@ mod connector;
 mod endpoint;
 mod establish;
 mod heartbeat;
+mod identities;
 mod listener;
 mod peer;
 mod pending;
@@ -34,7 +35,7 @@ use self::connection::SocketContext;
 use self::pending::Pending;
 use crate::metrics::Metrics;
 
-pub use self::config::{FrontConfig, HeartbeatConfig, ReconnectConfig};
+pub use self::config::{FrontConfig, HeartbeatConfig, IdentityPolicy, ReconnectConfig};
 pub use self::connector::{Connector, ConnectorState};
 pub use self::endpoint::{Endpoint, EndpointError, Host};
 pub use self::listener::{BindError, Listener};

@@ -97,6 +97,12 @@ pub enum DisconnectReason {
         /// The reason, for the log.
         why: &'static str,
     },
+    /// Another connection announced the same identity, and the policy is `hand_over`.
+    #[error("identity handed over to connection {to}")]
+    HandedOver {
+        /// The connection that has it now.
+        to: PeerId,
+    },
     /// The listener or connector was closed, or the process shuts down.
     #[error("shut down")]
     Shutdown,
@@ -109,7 +115,7 @@ impl DisconnectReason {
         match self {
             Self::PeerClosed | Self::PeerError { .. } | Self::Read(_) | Self::Outlet(OutletError::Write(_)) => DisconnectKind::Peer,
             Self::Outlet(OutletError::SlowPeer { .. }) | Self::ControlOverflow => DisconnectKind::Slow,
-            Self::Outlet(_) | Self::Closed { .. } | Self::Shutdown => DisconnectKind::Local,
+            Self::Outlet(_) | Self::Closed { .. } | Self::HandedOver { .. } | Self::Shutdown => DisconnectKind::Local,
             Self::Protocol(_) => DisconnectKind::Protocol,
             Self::Overload { .. } => DisconnectKind::Overload,
             Self::HeartbeatMissed { .. } | Self::TtlExpired => DisconnectKind::Silent,

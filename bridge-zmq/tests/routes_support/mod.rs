@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use myelin_bridge_zmq::front::{Endpoint, Front, FrontConfig};
+use myelin_bridge_zmq::front::{Endpoint, Front, FrontConfig, IdentityPolicy};
 use myelin_bridge_zmq::metrics::Metrics;
 use myelin_bridge_zmq::routes::{RouteContext, RouteMetrics};
 use myelin_bus::{Bus, EmbeddedConfig};
@@ -24,6 +24,13 @@ pub(crate) fn context() -> RouteContext {
         front: Front::new(FrontConfig::default(), Metrics::default()),
         metrics: RouteMetrics::default(),
     }
+}
+
+/// The same for callers that all announce one identity.
+pub(crate) fn sharing_context() -> RouteContext {
+    let context = context();
+    let config = FrontConfig { identity: IdentityPolicy::Share, ..context.front.config().clone() };
+    RouteContext { front: context.front.with_config(config), ..context }
 }
 
 pub(crate) fn any_port() -> Endpoint {

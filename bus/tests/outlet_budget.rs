@@ -1,5 +1,7 @@
 //! Outlets of one budget on real sockets: what is read leaves the budget, and a peer that reads is served while another fills the budget.
 
+#![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

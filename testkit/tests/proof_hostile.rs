@@ -1,0 +1,107 @@
+//! No hostile peer harms more than its own connection: neighbours wait at most 100 ms (p99), memory stays within its bounds, at full size.
+//!
+//! The long form of the `hostile_*.rs` beside it, run by `cargo xtask proof hostile`. Everything runs, then the table is printed, then judged.
+
+#![allow(clippy::print_stdout, reason = "the table is the proof")]
+
+use myelin_testkit::Sidecar;
+use myelin_testkit::hostile::{self, Arena, Noise, RouterRoute, Served, StalledSubscriber};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+/// What one neighbour in a hundred may exceed.
+const P99_MAX: Duration = Duration::from_millis(100);
+const STALL: Duration = Duration::from_secs(30);
+const MIB: u64 = 1 << 20;
+
+struct Row {
+    attack: &'static str,
+    memory_max: u64,
+    outcome: Result<Served, String>,
+}
+
+#[test]
+#[ignore = "a proof: several minutes, with a report"]
+fn hostile_peers_at_full_size() {
+    let mut rows = Vec::new();
+    let mut attack = |attack, memory_max, run: &dyn Fn(&Arena)| {
+        let arena = Arena::open();
+        rows.push(Row { attack, memory_max, outcome: outcome(|| arena.served_while(|| run(&arena))) });
+    };
+    attack("lengths of 2^31 to 2^64 - 1 (D1)", 8 * MIB, &hostile::declared_lengths);
+    attack("deaf caller, 200,000 requests of 1 KiB to a REP, 30 s (D2)", 48 * MIB, &|arena| {
+        hostile::deaf_caller_of_rep(arena, 200_000, STALL)
+    });
+    attack("stalled SUB beside a healthy one, 40,000/s of 1 KiB, 30 s (D3)", 48 * MIB, &|arena| {
+        let plan = StalledSubscriber { rate: 40_000, bytes: 1024, span: STALL };
+        assert_eq!(hostile::stalled_subscriber(arena, plan), 1_200_000);
+    });
+    attack("PING every 200 ms at every socket, 30 s (D4)", 8 * MIB, &|arena| hostile::pings(arena, Duration::from_millis(200), STALL));
+    attack("frames cut off at every place (D5)", 8 * MIB, &hostile::cut_frames);
+    attack("4 publishers without a pause, 30 s (D6)", 48 * MIB, &|arena| {
+        assert!(hostile::publish_loop(arena, STALL) > 1_000_000, "no flood");
+    });
+    attack("1,000 messages of 1 MiB to stalled peers, 30 s (D7)", 96 * MIB, &|arena| hostile::large_messages(arena, 1000, STALL));
+    attack("1,000 half-open connections, then healthy ones within 100 ms", 32 * MIB, &|arena| {
+        let slowest = hostile::half_open(arena, 1000);
+        assert!(slowest < P99_MAX, "a healthy agent took {slowest:?} to connect");
+    });
+    attack("never-ending multipart", 48 * MIB, &hostile::endless_messages);
+    // 256 MiB of incomplete messages are allowed; a buffer may be twice what it holds while it grows.
+    attack("60 messages of 8 MiB that lack their last byte", 512 * MIB, &|arena| {
+        let closed = hostile::unfinished_messages(arena, 60, 8 << 20);
+        assert!(closed >= 27, "only {closed} of 60 were closed, so more than 256 MiB were held");
+    });
+    attack("1,000,000 prefixes of one subscriber, five ways", 16 * MIB, &|arena| hostile::subscriptions(arena, 1_000_000));
+    attack("32 callers of one identity, 100 times, and odd identities", 16 * MIB, &|arena| {
+        hostile::same_identity(arena, 32, 100);
+        hostile::odd_identities(arena);
+    });
+    attack("PLAIN and CURVE announced, NULL spoken, and the reverse", 8 * MIB, &hostile::wrong_mechanisms);
+    attack("HTTP, TLS ClientHello, SSH, Redis, NATS, ZMTP 1 and 2", 8 * MIB, &hostile::foreign_protocols);
+    attack("random bytes, 18,000 connections", 32 * MIB, &|arena| {
+        hostile::noise(arena, Noise { connections: 1000, seed: 0x6d79_656c_696e })
+    });
+
+    let route = RouterRoute::new();
+    let arena = Arena::with(Sidecar::builder().routes(&route.toml()));
+    rows.push(Row {
+        attack: "deaf caller under 200,000 replies of a ROUTER, 30 s (D2)",
+        memory_max: 32 * MIB,
+        outcome: outcome(|| arena.served_while(|| hostile::deaf_caller_of_router(&route, 200_000, STALL, Duration::from_secs(1)))),
+    });
+
+    println!("{:<66} {:>8} {:>9} {:>9} {:>9} {:>8}", "attack", "messages", "p99 ms", "max ms", "+MiB", "holds");
+    for row in &rows {
+        println!("{}", row.line());
+    }
+    let failed: Vec<_> = rows.iter().filter(|row| row.failure().is_some()).map(|row| row.attack).collect();
+    assert!(failed.is_empty(), "does not hold: {failed:?}");
+}
+
+/// What an attack found, or the words of its panic: the others still run.
+fn outcome(run: impl FnOnce() -> Served) -> Result<Served, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "panicked".to_owned())
+    })
+}
+
+impl Row {
+    fn failure(&self) -> Option<String> {
+        match &self.outcome {
+            Err(text) => text.lines().next().map(ToOwned::to_owned),
+            Ok(served) if served.p99() > P99_MAX => Some("p99 above 100 ms".to_owned()),
+            Ok(served) if served.memory_grown > self.memory_max => Some(format!("more than {} MiB", self.memory_max / MIB)),
+            Ok(_) => None,
+        }
+    }
+
+    fn line(&self) -> String {
+        let verdict = self.failure().map_or_else(|| "yes".to_owned(), |failure| format!("NO: {failure}"));
+        let Ok(served) = &self.outcome else { return format!("{:<66} {verdict}", self.attack) };
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let (count, grown) = (served.latencies.len(), served.memory_grown as f64 / MIB as f64);
+        format!("{:<66} {count:>8} {:>9.1} {:>9.1} {grown:>9.1} {verdict:>8}", self.attack, ms(served.p99()), ms(served.max()))
+    }
+}

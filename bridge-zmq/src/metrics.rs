@@ -21,6 +21,8 @@ pub struct Metrics {
     pub(crate) bytes_received: Counter,
     pub(crate) bytes_sent: Counter,
     drops: Family<DropLabels, Counter>,
+    /// The same over all routes, for programs.
+    drops_total: [Counter; DropCause::ALL.len()],
     pub(crate) read_pauses: Counter,
     identity_conflicts: Family<IdentityLabels, Counter>,
 }
@@ -38,6 +40,10 @@ pub enum HandshakeFailure {
     Version,
     /// Socket types that do not talk to each other.
     Incompatible,
+    /// The two ends speak different security mechanisms.
+    Mechanism,
+    /// The peer's credentials are not ones that we accept.
+    Denied,
     /// The peer refused us.
     Refused,
     /// Any other violation of the protocol.
@@ -78,6 +84,26 @@ pub enum DropCause {
     Disconnected,
 }
 
+impl DropCause {
+    const ALL: [Self; 3] = [Self::DropOldest, Self::DropNewest, Self::Disconnected];
+}
+
+/// The drops of one route, looked up once.
+#[derive(Debug, Clone)]
+pub(crate) struct RouteDrops {
+    of_route: [Counter; DropCause::ALL.len()],
+    total: [Counter; DropCause::ALL.len()],
+}
+
+impl RouteDrops {
+    pub(crate) fn dropped(&self, cause: DropCause, messages: u64) {
+        if messages > 0 {
+            self.of_route[cause as usize].inc_by(messages);
+            self.total[cause as usize].inc_by(messages);
+        }
+    }
+}
+
 /// What became of a connection that announced an identity which another connection has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum IdentityConflict {
@@ -104,6 +130,7 @@ struct DisconnectLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DropLabels {
+    route: String,
     policy: DropCause,
 }
 
@@ -125,7 +152,7 @@ impl Metrics {
         add.metric("messages_sent", "Messages queued for ZMTP peers", self.messages_sent.clone());
         add.metric("received_bytes", "Bytes received from ZMTP peers after the handshake", self.bytes_received.clone());
         add.metric("sent_bytes", "Bytes of messages queued for ZMTP peers", self.bytes_sent.clone());
-        add.metric("messages_dropped", "Messages dropped on their way to a ZMTP peer, by policy", self.drops.clone());
+        add.metric("messages_dropped", "Messages dropped on their way to a ZMTP peer, by route and policy", self.drops.clone());
         add.metric("read_pauses", "Times a peer was not read because a receiver behind it was full", self.read_pauses.clone());
         add.metric("identity_conflicts", "Connections that announced an identity in use, by outcome", self.identity_conflicts.clone());
     }
@@ -148,10 +175,10 @@ impl Metrics {
         self.disconnects.get_or_create(&DisconnectLabels { reason }).inc();
     }
 
-    pub(crate) fn dropped(&self, policy: DropCause, messages: u64) {
-        if messages > 0 {
-            self.drops.get_or_create(&DropLabels { policy }).inc_by(messages);
-        }
+    /// The drop counters of a route, or of a group of routes that no operator has named.
+    pub(crate) fn route_drops(&self, route: &str) -> RouteDrops {
+        let of = |policy| self.drops.get_or_create(&DropLabels { route: route.to_owned(), policy }).clone();
+        RouteDrops { of_route: DropCause::ALL.map(of), total: self.drops_total.clone() }
     }
 
     /// Connections that failed their handshake for this reason.
@@ -169,7 +196,7 @@ impl Metrics {
     /// Messages dropped so far for this cause.
     #[must_use]
     pub fn drops(&self, policy: DropCause) -> u64 {
-        self.drops.get_or_create(&DropLabels { policy }).get()
+        self.drops_total[policy as usize].get()
     }
 
     /// Messages received so far.

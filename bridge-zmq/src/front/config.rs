@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use myelin_bus::Overflow;
-use myelin_bus::outlet::OutletConfig;
+use myelin_bus::outlet::{Budget, OutletConfig};
 use myelin_bus::wire::limits;
 
 use crate::codec::{CodecLimits, FramesLimit, MessageLimit};
@@ -27,6 +27,9 @@ pub struct FrontConfig {
     pub incomplete_bytes_max: usize,
     /// The write queue of each peer; 8 MiB, 65,536 messages, `block`.
     pub queue: OutletConfig,
+    /// What all peers, and whoever else shares the budget, may have waiting; 256 MiB of their own. Beyond three quarters of it the queues of the
+    /// fullest peers are treated as full, see [`Budget`].
+    pub budget: Budget,
     /// Our own heartbeats towards peers of ZMTP 3.1. `None` sends none; PINGs of peers are answered either way.
     pub heartbeat: Option<HeartbeatConfig>,
     /// How long a connection that we close may take to write what its queue holds; 1 s.
@@ -83,6 +86,7 @@ impl Default for FrontConfig {
             connections_max: limits::CONNECTIONS_MAX,
             incomplete_bytes_max: limits::QUEUED_BYTES_PROCESS_MAX,
             queue: OutletConfig { bytes_max: limits::QUEUE_BYTES_MAX, messages_max: limits::QUEUE_MESSAGES_MAX, overflow: Overflow::Block },
+            budget: Budget::default(),
             heartbeat: Some(HeartbeatConfig::default()),
             linger: Duration::from_secs(1),
             reconnect: ReconnectConfig::default(),

@@ -25,6 +25,8 @@ use super::budget::{Budget, Share, Spent};
 use super::buffer::ReadBuffer;
 use super::establish::Established;
 use super::heartbeat::{Due, Heartbeat};
+use super::peers::Peers;
+use super::tag::Tag;
 use super::{DisconnectReason, FrontConfig, Peer, PeerHandler, SubscriptionChange};
 use crate::codec::{self, Codec, Command, SocketType, Upstream};
 use crate::metrics::{DisconnectKind, Metrics};
@@ -48,6 +50,9 @@ pub(super) struct SocketContext {
     pub(super) config: Arc<FrontConfig>,
     pub(super) metrics: Metrics,
     pub(super) incomplete: Budget,
+    pub(super) queued: myelin_bus::outlet::Budget,
+    pub(super) peers: Arc<Peers>,
+    pub(super) tag: Arc<Tag>,
 }
 
 enum Event {
@@ -78,6 +83,7 @@ pub(super) async fn run(established: Established, peer: &Arc<Peer>, context: &So
     let guard = Guard { peer, context };
     context.metrics.connections.inc();
     context.metrics.connections_opened.inc();
+    context.peers.enter(peer);
     context.handler.connected(peer);
     let reason = Connection::new(context, peer, established.input).run(&mut reader).await;
     if matches!(reason, DisconnectReason::Closed { .. } | DisconnectReason::HandedOver { .. } | DisconnectReason::Shutdown) {
@@ -203,7 +209,9 @@ impl<'a> Connection<'a> {
             return Err(DisconnectReason::PeerClosed);
         }
         self.read_since_timer = true;
-        self.heartbeat.on_input(Instant::now());
+        let now = Instant::now();
+        self.heartbeat.on_input(now);
+        self.peer.traffic.on_read(n, now);
         self.context.metrics.bytes_received.inc_by(n as u64);
         self.on_input()
     }
@@ -214,6 +222,7 @@ impl<'a> Connection<'a> {
         let mut pressure = None;
         if !self.messages.is_empty() {
             self.context.metrics.messages_received.inc_by(self.messages.len() as u64);
+            self.peer.traffic.on_messages(self.messages.len());
             pressure = self.context.handler.received(self.peer, &mut self.messages);
             self.messages.clear();
             self.messages.shrink_to(BATCH_RETAINED_MAX);
@@ -327,6 +336,7 @@ impl Guard<'_> {
         }
         self.context.metrics.connections.dec();
         self.context.metrics.disconnected(reason.kind());
+        self.context.peers.leave(self.peer);
         self.context.handler.disconnected(self.peer, reason);
     }
 }

@@ -179,6 +179,7 @@ impl Dialer {
     fn failed(&self, error: &DialError, failures: u32) -> Arc<str> {
         if let DialError::Establish(error) = error {
             self.context.metrics.handshake_failed(error.failure());
+            self.context.peers.failed(&self.context.tag, self.endpoint.to_string(), super::chain(error));
         }
         let cause = super::chain(error);
         if failures == 0 {

@@ -159,6 +159,7 @@ impl Acceptor {
                 () = token.cancelled() => return,
                 () = ticket.evicted.cancelled() => {
                     context.metrics.handshake_failed(HandshakeFailure::Evicted);
+                    context.peers.failed(&context.tag, remote.to_string(), "too many pending handshakes, most of them from here".to_owned());
                     debug!(%remote, "dropped: pending_max reached and its source has most");
                     return;
                 }
@@ -169,6 +170,7 @@ impl Acceptor {
                 Ok(established) => this.serve(established).await,
                 Err(error) => {
                     context.metrics.handshake_failed(error.failure());
+                    context.peers.failed(&context.tag, remote.to_string(), super::chain(&error));
                     debug!(%remote, error = %super::chain(&error), "handshake failed");
                 }
             }

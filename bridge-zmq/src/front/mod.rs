@@ -19,12 +19,17 @@ mod heartbeat;
 mod identities;
 mod listener;
 mod peer;
+mod peers;
 mod pending;
+mod tag;
+mod traffic;
+mod undelivered;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use myelin_bus::Pressure;
+use myelin_bus::outlet::Budget as QueueBudget;
 use myelin_bus::wire::Body;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +37,9 @@ use tokio_util::task::TaskTracker;
 
 use self::budget::Budget;
 use self::connection::SocketContext;
+use self::peers::Peers;
 use self::pending::Pending;
+use self::tag::Tag;
 use crate::metrics::Metrics;
 
 pub use self::config::{FrontConfig, HeartbeatConfig, IdentityPolicy, ReconnectConfig};
@@ -40,6 +47,9 @@ pub use self::connector::{Connector, ConnectorState};
 pub use self::endpoint::{Endpoint, EndpointError, Host};
 pub use self::listener::{BindError, Listener};
 pub use self::peer::{DisconnectReason, Peer, PeerId, SubscriptionChange};
+pub use self::peers::{FailedHandshake, PeerPage, PeerQuery, PeerStatus};
+pub use self::traffic::Passed;
+pub use self::undelivered::Undelivered;
 pub use crate::codec::SocketType;
 
 /// What a route does with the peers of one of its sockets. All calls are inline on the peer's task: none may block.
@@ -68,6 +78,7 @@ pub trait PeerHandler: Send + Sync + 'static {
 pub struct Front {
     shared: Arc<Shared>,
     config: Arc<FrontConfig>,
+    tag: Arc<Tag>,
 }
 
 #[derive(Debug)]
@@ -77,6 +88,8 @@ struct Shared {
     connections: Arc<Semaphore>,
     pending: Pending,
     incomplete: Budget,
+    queued: QueueBudget,
+    peers: Arc<Peers>,
     metrics: Metrics,
 }
 
@@ -84,22 +97,25 @@ impl Front {
     /// A front without sockets.
     #[must_use]
     pub fn new(config: FrontConfig, metrics: Metrics) -> Self {
+        let tag = Arc::new(Tag::none(&metrics));
         let shared = Shared {
             token: CancellationToken::new(),
             tracker: TaskTracker::new(),
             connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
             pending: Pending::new(config.pending_max, metrics.handshakes_pending.clone()),
             incomplete: Budget::new(config.incomplete_bytes_max),
+            queued: config.budget.clone(),
+            peers: Arc::default(),
             metrics,
         };
-        Self { shared: Arc::new(shared), config: Arc::new(config) }
+        Self { shared: Arc::new(shared), config: Arc::new(config), tag }
     }
 
     /// The same front with other settings for the sockets opened through the returned handle: a route's own queue bounds or limits. The caps on
-    /// connections, pending handshakes and incomplete messages stay those of the whole front.
+    /// connections, pending handshakes, incomplete messages and queued bytes stay those of the whole front.
     #[must_use]
     pub fn with_config(&self, config: FrontConfig) -> Self {
-        Self { shared: Arc::clone(&self.shared), config: Arc::new(config) }
+        Self { config: Arc::new(config), ..self.clone() }
     }
 
     /// The settings of sockets opened through this handle.
@@ -133,14 +149,17 @@ impl Front {
         connector::spawn(&self.shared, endpoint.clone(), identity, self.context(socket, handler))
     }
 
-    /// Closes every listener, connector and connection, and waits for them: at most the longest linger plus the time handlers take.
+    /// Closes every listener, connector and connection, and waits for them: at most the longest linger plus the time handlers take. Returns what
+    /// could not be delivered, per route.
     ///
     /// # Cancel safety
-    /// Dropping the future does not stop the shutdown.
-    pub async fn shutdown(&self) {
+    /// Dropping the future does not stop the shutdown; [`undelivered`](Self::undelivered) tells what there is to tell by then.
+    pub async fn shutdown(&self) -> Vec<Undelivered> {
+        self.shared.peers.stop();
         self.shared.token.cancel();
         self.shared.tracker.close();
         self.shared.tracker.wait().await;
+        self.undelivered()
     }
 
     /// Runs a task that belongs to the front until it ends or the front is shut down, which waits for it.
@@ -161,6 +180,9 @@ impl Front {
             config: Arc::clone(&self.config),
             metrics: self.shared.metrics.clone(),
             incomplete: self.shared.incomplete.clone(),
+            queued: self.shared.queued.clone(),
+            peers: Arc::clone(&self.shared.peers),
+            tag: Arc::clone(&self.tag),
         }
     }
 }

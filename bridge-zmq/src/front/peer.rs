@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::SocketContext;
 use super::establish::Established;
+use super::tag::Tag;
+use super::traffic::Traffic;
 use crate::codec::{self, CodecError, Session, SocketType};
 use crate::metrics::{DisconnectKind, DropCause, Metrics};
 
@@ -114,7 +116,7 @@ impl DisconnectReason {
     pub fn kind(&self) -> DisconnectKind {
         match self {
             Self::PeerClosed | Self::PeerError { .. } | Self::Read(_) | Self::Outlet(OutletError::Write(_)) => DisconnectKind::Peer,
-            Self::Outlet(OutletError::SlowPeer { .. }) | Self::ControlOverflow => DisconnectKind::Slow,
+            Self::Outlet(OutletError::SlowPeer { .. } | OutletError::Budget { .. }) | Self::ControlOverflow => DisconnectKind::Slow,
             Self::Outlet(_) | Self::Closed { .. } | Self::HandedOver { .. } | Self::Shutdown => DisconnectKind::Local,
             Self::Protocol(_) => DisconnectKind::Protocol,
             Self::Overload { .. } => DisconnectKind::Overload,
@@ -138,6 +140,9 @@ pub struct Peer {
     closing: AtomicBool,
     reason: Mutex<Option<DisconnectReason>>,
     metrics: Metrics,
+    pub(super) tag: Arc<Tag>,
+    pub(super) ours: SocketType,
+    pub(super) traffic: Traffic,
     drops_counted: AtomicU64,
 }
 
@@ -149,12 +154,15 @@ impl Peer {
             session: established.session.clone(),
             remote: established.remote,
             local: established.local,
-            outlet: Outlet::new(queue),
+            outlet: Outlet::with_budget(queue, &context.queued),
             overflow: queue.overflow,
             token,
             closing: AtomicBool::new(false),
             reason: Mutex::new(None),
             metrics: context.metrics.clone(),
+            tag: Arc::clone(&context.tag),
+            ours: context.socket,
+            traffic: Traffic::new(),
             drops_counted: AtomicU64::new(0),
         }
     }
@@ -175,6 +183,12 @@ impl Peer {
     #[must_use]
     pub fn identity(&self) -> &Bytes {
         &self.session.identity
+    }
+
+    /// The security mechanism that both sides agreed on.
+    #[must_use]
+    pub fn mechanism(&self) -> &'static str {
+        "NULL"
     }
 
     /// Whether the peer knows commands of the data phase: ZMTP 3.1. Others answer no PING.
@@ -264,18 +278,19 @@ impl Peer {
     pub(super) fn finish(&self) {
         self.outlet.close();
         let uncounted = self.outlet.dropped().saturating_sub(self.drops_counted.load(Ordering::Relaxed));
-        self.metrics.dropped(DropCause::Disconnected, uncounted);
+        self.tag.dropped(DropCause::Disconnected, uncounted);
     }
 
     fn count(&self, pushed: Pushed, bytes: usize) -> Pushed {
         if pushed.accepted > 0 {
             self.metrics.messages_sent.inc_by(pushed.accepted as u64);
             self.metrics.bytes_sent.inc_by(bytes as u64);
+            self.traffic.on_sent(pushed.accepted, bytes);
         }
         if pushed.dropped > 0 {
             self.drops_counted.fetch_add(pushed.dropped as u64, Ordering::Relaxed);
             let cause = if self.is_closing() { DropCause::Disconnected } else { self.overflow.into() };
-            self.metrics.dropped(cause, pushed.dropped as u64);
+            self.tag.dropped(cause, pushed.dropped as u64);
         }
         pushed
     }

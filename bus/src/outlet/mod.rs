@@ -127,6 +127,12 @@ impl Outlet {
         self.state.lock().queued()
     }
 
+    /// What waited when the outlet ended and never reached the socket; nothing before that.
+    #[must_use]
+    pub fn unwritten(&self) -> Queued {
+        self.state.lock().unwritten
+    }
+
     /// Whether another message fits without exceeding a bound; for senders that choose among several peers.
     #[must_use]
     pub fn has_room(&self) -> bool {

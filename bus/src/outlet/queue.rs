@@ -178,11 +178,9 @@ impl Queue {
         }
     }
 
-    /// Drops everything that waits and returns how many messages that was.
-    pub(super) fn clear(&mut self) -> usize {
-        let dropped = self.lens.len();
+    /// Drops everything that waits.
+    pub(super) fn clear(&mut self) {
         *self = Self { budget_drops: self.budget_drops, ..Self::new(self.config) };
-        dropped
     }
 
     /// Moves the oldest whole messages, about [`COMMIT_BYTES`] of them, into an empty `wire`.

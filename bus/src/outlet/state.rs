@@ -17,6 +17,8 @@ pub(super) struct State {
     /// nothing.
     charged: usize,
     pub(super) error: Option<OutletError>,
+    /// What waited when the outlet ended.
+    pub(super) unwritten: Queued,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,7 @@ impl State {
             in_flight_messages: 0,
             charged: 0,
             error: None,
+            unwritten: Queued::default(),
         }
     }
 
@@ -61,14 +64,15 @@ impl State {
         if self.phase == Phase::Closed {
             return None;
         }
-        let unwritten = self.queue.clear() + self.in_flight_messages;
+        self.unwritten = self.queued();
+        self.queue.clear();
         self.phase = Phase::Closed;
         self.error = Some(error);
         self.in_flight_bytes = 0;
         self.in_flight_messages = 0;
         self.wire = Wire::default();
         self.settle(budget);
-        Some(unwritten)
+        Some(self.unwritten.messages)
     }
 
     pub(super) fn queued(&self) -> Queued {

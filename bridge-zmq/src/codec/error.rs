@@ -1,6 +1,6 @@
 //! What a peer can get wrong, before and after the handshake.
 
-use super::SocketType;
+use super::{Mechanism, SocketType};
 
 /// A violation of the data phase. The connection is beyond repair: framing is lost or a bound was declared to be exceeded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -95,7 +95,21 @@ pub enum HandshakeError {
         /// The peer's words.
         reason: Box<str>,
     },
-    /// Any other violation: mechanisms that differ, a malformed READY.
+    /// The two ends speak different mechanisms.
+    #[error("mechanism {theirs} where {ours} is asked for")]
+    Mechanism {
+        /// Ours.
+        ours: Mechanism,
+        /// The peer's, as it wrote it.
+        theirs: Box<str>,
+    },
+    /// The peer proved nothing, or nobody whom we serve here.
+    #[error("{mechanism} credentials refused")]
+    Denied {
+        /// The mechanism.
+        mechanism: Mechanism,
+    },
+    /// Any other violation: a malformed READY, a command out of turn.
     #[error("{detail}")]
     Violation {
         /// What the security layer said.

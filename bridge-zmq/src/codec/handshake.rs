@@ -4,13 +4,16 @@
 //! read here: exactly 64 bytes of greeting, then one whole command frame per step, each within [`HANDSHAKE_FRAME_BYTES_MAX`]. A security
 //! mechanism that transforms the data phase (CURVE) would hand its transform over together with the [`Session`].
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use omq_proto::Error as WireError;
 use omq_proto::proto::connection::{Connection, ConnectionConfig, Event, Role as WireRole};
+use omq_proto::proto::mechanism::{Authenticator, MechanismPeerInfo, MechanismSetup};
 
 use super::command::printable;
 use super::header::Header;
-use super::{HandshakeError, SocketType};
+use super::{ClientSecurity, HandshakeError, Mechanism, ServerSecurity, SocketType};
 
 /// Longest handshake frame. READY with an identity and a few properties is below 1 KiB.
 pub(super) const HANDSHAKE_FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -18,6 +21,7 @@ pub(super) const HANDSHAKE_FRAME_BYTES_MAX: usize = 64 * 1024;
 const GREETING_BYTES: usize = 64;
 const SIGNATURE_BYTES: usize = 10;
 const SIGNATURE_LENGTH_AT: usize = 8;
+const MECHANISM_AT: std::ops::Range<usize> = 12..32;
 
 /// The beginnings of requests that end up on a ZMTP port by mistake.
 const HTTP_STARTS: [&[u8]; 8] = [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS ", b"DELETE ", b"CONNECT ", b"PRI "];
@@ -38,8 +42,12 @@ pub struct Session {
     pub minor: u8,
     /// What the peer is.
     pub peer_type: SocketType,
-    /// What the peer calls itself, up to 255 bytes; empty when it does not.
+    /// What the peer calls itself, up to 255 bytes; empty when it does not. Nothing vouches for it.
     pub identity: Bytes,
+    /// How the peer proved who it is.
+    pub mechanism: Mechanism,
+    /// The name of whom the peer proved to be; `None` when we asked for no proof.
+    pub user: Option<Arc<str>>,
 }
 
 /// The handshake of one connection.
@@ -48,6 +56,7 @@ pub struct Handshake {
     connection: Connection,
     identity_len: usize,
     ours: SocketType,
+    mechanism: Mechanism,
     greeted: bool,
     introduced: bool,
 }
@@ -56,13 +65,46 @@ impl Handshake {
     /// Begins a NULL handshake as a socket of this type; `identity` may be empty and is at most 255 bytes.
     #[must_use]
     pub fn new(role: Role, ours: SocketType, identity: Bytes) -> Self {
+        Self::begin(role, ours, identity, Mechanism::Null, MechanismSetup::Null)
+    }
+
+    /// Begins the handshake of an accepted connection.
+    #[must_use]
+    pub fn accepted(ours: SocketType, security: &ServerSecurity) -> Self {
+        let setup = match security {
+            ServerSecurity::Null => MechanismSetup::Null,
+            ServerSecurity::Plain(users) => {
+                let users = Arc::clone(users);
+                let check = move |peer: &MechanismPeerInfo| match (&peer.username, &peer.password) {
+                    (Some(user), Some(password)) => users.check(user, password).is_some(),
+                    _ => false,
+                };
+                MechanismSetup::PlainServer { authenticator: Authenticator::new(check) }
+            }
+        };
+        Self::begin(Role::Accepted, ours, Bytes::new(), security.mechanism(), setup)
+    }
+
+    /// Begins the handshake of a connection that we opened; `identity` may be empty and is at most 255 bytes.
+    #[must_use]
+    pub fn connected(ours: SocketType, identity: Bytes, security: &ClientSecurity) -> Self {
+        let setup = match security {
+            ClientSecurity::Null => MechanismSetup::Null,
+            ClientSecurity::Plain(login) => {
+                MechanismSetup::PlainClient { username: login.user.to_string(), password: login.password.to_string() }
+            }
+        };
+        Self::begin(Role::Connected, ours, identity, security.mechanism(), setup)
+    }
+
+    fn begin(role: Role, ours: SocketType, identity: Bytes, mechanism: Mechanism, setup: MechanismSetup) -> Self {
         let role = match role {
             Role::Accepted => WireRole::Server,
             Role::Connected => WireRole::Client,
         };
         let identity_len = identity.len();
-        let config = ConnectionConfig::new(role, ours.to_wire()).identity(identity);
-        Self { connection: Connection::new(config), identity_len, ours, greeted: false, introduced: false }
+        let config = ConnectionConfig::new(role, ours.to_wire()).identity(identity).mechanism(setup);
+        Self { connection: Connection::new(config), identity_len, ours, mechanism, greeted: false, introduced: false }
     }
 
     /// Takes what the handshake needs from the front of `input`, and no byte more. `None` until the handshake is complete.
@@ -77,6 +119,7 @@ impl Handshake {
             if input.len() < GREETING_BYTES {
                 return Ok(None);
             }
+            self.check_mechanism(&input[MECHANISM_AT])?;
             self.feed(input.split_to(GREETING_BYTES).freeze())?;
             self.greeted = true;
         }
@@ -104,6 +147,14 @@ impl Handshake {
         greeting.freeze()
     }
 
+    fn check_mechanism(&self, theirs: &[u8]) -> Result<(), HandshakeError> {
+        let name = theirs.split(|byte| *byte == 0).next().unwrap_or_default();
+        if name == self.mechanism.as_str().as_bytes() {
+            return Ok(());
+        }
+        Err(HandshakeError::Mechanism { ours: self.mechanism, theirs: printable(name) })
+    }
+
     fn feed(&mut self, bytes: Bytes) -> Result<(), HandshakeError> {
         let theirs = declared_type(&bytes);
         self.connection.handle_input(bytes).map_err(|error| match error {
@@ -111,6 +162,7 @@ impl Handshake {
             WireError::HandshakeRefused(refusal) => HandshakeError::Refused { reason: printable(refusal.reason.as_bytes()) },
             WireError::HandshakeFailed(detail) => match theirs {
                 Some(theirs) if detail.starts_with("incompatible socket types") => HandshakeError::Incompatible { ours: self.ours, theirs },
+                _ if detail.contains("authentication failed") => HandshakeError::Denied { mechanism: self.mechanism },
                 _ => HandshakeError::Violation { detail: detail.into() },
             },
             error => HandshakeError::Violation { detail: error.to_string().into() },
@@ -128,7 +180,8 @@ impl Handshake {
                 })?;
                 // A copy, for the identity outlives the frame it came in.
                 let identity = peer_properties.identity.as_deref().map(Bytes::copy_from_slice).unwrap_or_default();
-                Ok(Some(Session { minor: peer_minor, peer_type, identity }))
+                let user = peer_properties.authentication.username.as_deref().map(Arc::from);
+                Ok(Some(Session { minor: peer_minor, peer_type, identity, mechanism: self.mechanism, user }))
             }
             Some(_) => Err(HandshakeError::Violation { detail: "message before the end of the handshake".into() }),
         }

@@ -14,6 +14,9 @@ mod error;
 mod handshake;
 mod header;
 mod limit;
+mod plain;
+mod secret;
+mod security;
 mod socket;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -25,6 +28,10 @@ pub use self::command::{Command, encode_cancel, encode_ping, encode_pong, encode
 pub use self::error::{CodecError, HandshakeError};
 pub use self::handshake::{Handshake, Role, Session};
 pub use self::limit::{FramesLimit, LimitError, MessageLimit};
+pub use self::plain::{Login, Users};
+pub use self::secret::SecretError;
+use self::secret::secrets;
+pub use self::security::{ClientSecurity, Mechanism, ServerSecurity};
 pub use self::socket::SocketType;
 
 /// Longest command: subscriptions are the only long ones, and a prefix of 64 KiB selects nothing that a shorter one would not.

@@ -343,7 +343,10 @@ fn z25_incompatible_types_are_named_and_told_so() {
 fn other_mechanisms_are_refused() {
     let mut greeting = libzmq_greeting();
     greeting[12..17].copy_from_slice(b"CURVE");
-    assert!(matches!(handshake_error(SocketType::Router, &greeting), Some(HandshakeError::Violation { .. })));
+    let refused = HandshakeError::Mechanism { ours: Mechanism::Null, theirs: "CURVE".into() };
+    assert_eq!(handshake_error(SocketType::Router, &greeting), Some(refused));
+    greeting[12..17].copy_from_slice(b"NULL\x01");
+    assert!(matches!(handshake_error(SocketType::Router, &greeting), Some(HandshakeError::Mechanism { .. })));
 }
 
 /// The framer as one would write it without a thought for speed: a whole input, one element at a time.

@@ -6,7 +6,7 @@ use myelin_bus::Overflow;
 use myelin_bus::outlet::{Budget, OutletConfig};
 use myelin_bus::wire::limits;
 
-use crate::codec::{CodecLimits, FramesLimit, MessageLimit};
+use crate::codec::{ClientSecurity, CodecLimits, FramesLimit, MessageLimit, ServerSecurity};
 
 /// Bounds and timers of the sockets of one [`Front`](super::Front).
 #[derive(Debug, Clone)]
@@ -38,6 +38,19 @@ pub struct FrontConfig {
     pub reconnect: ReconnectConfig,
     /// What happens when a second connection announces an identity at one of our ROUTERs; `refuse`.
     pub identity: IdentityPolicy,
+    /// Who may connect to our listeners, and who we are where we connect; nobody is asked anything, on loopback only.
+    pub security: Security,
+}
+
+/// Proofs of identity at the sockets of one route.
+#[derive(Debug, Clone, Default)]
+pub struct Security {
+    /// What our listeners ask for.
+    pub listen: ServerSecurity,
+    /// What our connectors prove.
+    pub connect: ClientSecurity,
+    /// Binds addresses that other machines can reach although `listen` asks for nothing; no.
+    pub insecure: bool,
 }
 
 /// What happens to a connection that announces an identity which another connection of the same ROUTER listener has. Every case is counted.
@@ -91,6 +104,7 @@ impl Default for FrontConfig {
             linger: Duration::from_secs(1),
             reconnect: ReconnectConfig::default(),
             identity: IdentityPolicy::default(),
+            security: Security::default(),
         }
     }
 }

@@ -13,9 +13,9 @@ use tracing::{debug, info, warn};
 
 use super::connection::{self, SocketContext};
 use super::endpoint::Endpoint;
-use super::establish::{EstablishError, Established, Introduction, establish};
+use super::establish::{EstablishError, Established, establish};
 use super::{Peer, PeerId, ReconnectConfig, Shared};
-use crate::codec::Role;
+use crate::codec::{Handshake, Role};
 
 /// A session this long is a success: the next failure starts with the shortest pause again.
 const STABLE: Duration = Duration::from_secs(1);
@@ -143,8 +143,8 @@ impl Dialer {
     async fn dial(&self) -> Result<Established, DialError> {
         let limit = self.context.config.handshake_timeout;
         let stream = timeout(limit, self.open()).await.map_err(|_| DialError::Timeout { after: limit })??;
-        let us = Introduction { role: Role::Connected, socket: self.context.socket, identity: self.identity.clone() };
-        Ok(establish(stream, us, limit).await?)
+        let handshake = Handshake::connected(self.context.socket, self.identity.clone(), &self.context.config.security.connect);
+        Ok(establish(stream, Role::Connected, handshake, limit).await?)
     }
 
     /// Tries every address of the host, in the resolver's order.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::codec::{Handshake, HandshakeError, Role, Session, SocketType};
+use crate::codec::{Handshake, HandshakeError, Role, Session};
 use crate::metrics::HandshakeFailure;
 
 /// How long an accepted connection may be silent before we greet first. ZMTP peers and HTTP clients speak at once, so whoever speaks HTTP is
@@ -59,6 +59,8 @@ impl EstablishError {
                 HandshakeError::NotZmtp { .. } => HandshakeFailure::NotZmtp,
                 HandshakeError::Version { .. } => HandshakeFailure::Version,
                 HandshakeError::Incompatible { .. } => HandshakeFailure::Incompatible,
+                HandshakeError::Mechanism { .. } => HandshakeFailure::Mechanism,
+                HandshakeError::Denied { .. } => HandshakeFailure::Denied,
                 HandshakeError::Refused { .. } => HandshakeFailure::Refused,
                 HandshakeError::TooLarge { .. } | HandshakeError::UnexpectedFrame { .. } | HandshakeError::Violation { .. } => {
                     HandshakeFailure::Violation
@@ -68,30 +70,32 @@ impl EstablishError {
     }
 }
 
-/// How we introduce ourselves.
-#[derive(Debug, Clone)]
-pub(super) struct Introduction {
-    pub(super) role: Role,
-    pub(super) socket: SocketType,
-    pub(super) identity: Bytes,
-}
-
-/// Runs the handshake on `stream`, for at most `limit`.
-pub(super) async fn establish(mut stream: TcpStream, us: Introduction, limit: Duration) -> Result<Established, EstablishError> {
+/// Runs the handshake on `stream`, as the one who accepted it or opened it, for at most `limit`.
+pub(super) async fn establish(
+    mut stream: TcpStream,
+    role: Role,
+    handshake: Handshake,
+    limit: Duration,
+) -> Result<Established, EstablishError> {
     let (remote, local) = (stream.peer_addr()?, stream.local_addr()?);
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))?;
     let mut input = BytesMut::with_capacity(READ_BYTES);
-    let session =
-        timeout(limit, shake_hands(&mut stream, us, &mut input)).await.map_err(|_| EstablishError::Timeout { after: limit })??;
+    let session = timeout(limit, shake_hands(&mut stream, role, handshake, &mut input))
+        .await
+        .map_err(|_| EstablishError::Timeout { after: limit })??;
     Ok(Established { stream, session, remote, local, input })
 }
 
-async fn shake_hands(stream: &mut TcpStream, us: Introduction, input: &mut BytesMut) -> Result<Session, EstablishError> {
-    if us.role == Role::Accepted && matches!(timeout(FIRST_BYTES_GRACE, stream.readable()).await, Ok(Ok(()))) {
+async fn shake_hands(
+    stream: &mut TcpStream,
+    role: Role,
+    mut handshake: Handshake,
+    input: &mut BytesMut,
+) -> Result<Session, EstablishError> {
+    if role == Role::Accepted && matches!(timeout(FIRST_BYTES_GRACE, stream.readable()).await, Ok(Ok(()))) {
         read_some(stream, input).await?;
     }
-    let mut handshake = Handshake::new(us.role, us.socket, us.identity);
     loop {
         let step = handshake.advance(input);
         let output = match &step {

@@ -53,6 +53,16 @@ pub(super) enum Claimed {
     From(Claim),
 }
 
+impl Claimed {
+    /// What is to be kept for as long as the connection lives.
+    pub(super) fn into_claim(self) -> Option<Claim> {
+        match self {
+            Self::Free => None,
+            Self::Alone(claim) | Self::From(claim) => Some(claim),
+        }
+    }
+}
+
 impl Identities {
     pub(super) fn new(policy: IdentityPolicy) -> Arc<Self> {
         Arc::new(Self { policy, holders: Mutex::default(), left: Notify::new() })

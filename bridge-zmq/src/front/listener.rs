@@ -5,17 +5,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, warn};
 
 use super::connection::{self, SocketContext};
 use super::endpoint::Endpoint;
-use super::establish::{Established, Introduction, establish};
+use super::establish::{Established, establish};
 use super::identities::{Claimed, Identities};
-use super::{Peer, Shared};
-use crate::codec::{Role, SocketType};
+use super::{IdentityPolicy, Peer, Shared};
+use crate::codec::{Handshake, Role, SocketType};
 use crate::metrics::{HandshakeFailure, IdentityConflict};
 
 /// Connections the kernel queues for us: the usual `somaxconn`, so that a fleet that starts at once is not refused.
@@ -109,7 +108,9 @@ pub(super) fn spawn(shared: &Arc<Shared>, listener: TcpListener, context: Socket
     let local = listener.local_addr()?;
     let token = shared.token.child_token();
     let stopped = CancellationToken::new();
-    let identities = Identities::new(context.config.identity);
+    // Only a ROUTER addresses its peers by their identities.
+    let policy = if context.socket == SocketType::Router { context.config.identity } else { IdentityPolicy::Share };
+    let identities = Identities::new(policy);
     let acceptor = Acceptor { shared: Arc::clone(shared), context: Arc::new(context), identities, token: token.clone() };
     let done = stopped.clone().drop_guard();
     shared.tracker.spawn(async move {
@@ -154,7 +155,7 @@ impl Acceptor {
         let this = self.clone();
         self.shared.tracker.spawn(async move {
             let Self { context, token, .. } = &this;
-            let us = Introduction { role: Role::Accepted, socket: context.socket, identity: Bytes::new() };
+            let handshake = Handshake::accepted(context.socket, &context.config.security.listen);
             let established = tokio::select! {
                 () = token.cancelled() => return,
                 () = ticket.evicted.cancelled() => {
@@ -163,7 +164,7 @@ impl Acceptor {
                     debug!(%remote, "dropped: pending_max reached and its source has most");
                     return;
                 }
-                established = establish(stream, us, context.config.handshake_timeout) => established,
+                established = establish(stream, Role::Accepted, handshake, context.config.handshake_timeout) => established,
             };
             drop(ticket);
             match established {
@@ -181,28 +182,22 @@ impl Acceptor {
     async fn serve(&self, established: Established) {
         let context = &self.context;
         let peer = Arc::new(Peer::new(&established, context, self.token.child_token()));
-        let _claim = if context.socket == SocketType::Router {
-            let claimed = tokio::select! {
-                () = self.token.cancelled() => return,
-                claimed = self.identities.claim(&peer) => claimed,
-            };
-            let conflict = match claimed {
-                Ok(Claimed::From(_)) => Some(IdentityConflict::HandedOver),
-                Ok(Claimed::Free | Claimed::Alone(_)) => None,
-                Err(_) => Some(IdentityConflict::Refused),
-            };
-            if let Some(outcome) = conflict {
-                context.metrics.identity_conflict(outcome);
-                warn!(remote = %peer.remote(), identity = ?peer.identity(), ?outcome, "a second connection announces this identity");
-            }
-            match claimed {
-                Ok(claimed) => Some(claimed),
-                // Without a word: libzmq does not try again after an ERROR.
-                Err(_) => return,
-            }
-        } else {
-            None
+        let claimed = tokio::select! {
+            () = self.token.cancelled() => return,
+            claimed = self.identities.claim(&peer) => claimed,
         };
+        let conflict = match claimed {
+            Ok(Claimed::From(_)) => Some(IdentityConflict::HandedOver),
+            Ok(Claimed::Free | Claimed::Alone(_)) => None,
+            Err(_) => Some(IdentityConflict::Refused),
+        };
+        if let Some(outcome) = conflict {
+            context.metrics.identity_conflict(outcome);
+            warn!(remote = %peer.remote(), identity = ?peer.identity(), ?outcome, "a second connection announces this identity");
+        }
+        // Refused without a word: libzmq does not try again after an ERROR.
+        let Ok(claimed) = claimed else { return };
+        let _claim = claimed.into_claim();
         connection::run(established, &peer, context).await;
     }
 }

@@ -42,7 +42,7 @@ use self::pending::Pending;
 use self::tag::Tag;
 use crate::metrics::Metrics;
 
-pub use self::config::{FrontConfig, HeartbeatConfig, IdentityPolicy, ReconnectConfig};
+pub use self::config::{FrontConfig, HeartbeatConfig, IdentityPolicy, ReconnectConfig, Security};
 pub use self::connector::{Connector, ConnectorState};
 pub use self::endpoint::{Endpoint, EndpointError, Host};
 pub use self::listener::{BindError, Listener};
@@ -50,7 +50,7 @@ pub use self::peer::{DisconnectReason, Peer, PeerId, SubscriptionChange};
 pub use self::peers::{FailedHandshake, PeerPage, PeerQuery, PeerStatus};
 pub use self::traffic::Passed;
 pub use self::undelivered::Undelivered;
-pub use crate::codec::SocketType;
+pub use crate::codec::{ClientSecurity, Login, Mechanism, SecretError, ServerSecurity, SocketType, Users};
 
 /// What a route does with the peers of one of its sockets. All calls are inline on the peer's task: none may block.
 pub trait PeerHandler: Send + Sync + 'static {

@@ -188,7 +188,13 @@ impl Peer {
     /// The security mechanism that both sides agreed on.
     #[must_use]
     pub fn mechanism(&self) -> &'static str {
-        "NULL"
+        self.session.mechanism.as_str()
+    }
+
+    /// The name of whom the peer proved to be; `None` when its listener asks for no proof.
+    #[must_use]
+    pub fn user(&self) -> Option<&str> {
+        self.session.user.as_deref()
     }
 
     /// Whether the peer knows commands of the data phase: ZMTP 3.1. Others answer no PING.

@@ -18,6 +18,9 @@ use crate::discovery::agent::AgentName;
 use crate::discovery::attach::{AttachError, Attached, Attacher, Attachment};
 use crate::front::{BindError, Connector, ConnectorState, Endpoint, Listener};
 
+/// What metrics count attached agents as.
+const GROUP: &str = "attached agents";
+
 /// Where and how attached agents are served.
 #[derive(Debug, Clone)]
 pub struct FleetConfig {
@@ -76,7 +79,9 @@ impl Fleet {
     /// A fleet without members.
     #[must_use]
     pub fn new(context: &RouteContext, config: FleetConfig) -> Arc<Self> {
-        Arc::new(Self { context: context.clone(), config, names: Mutex::default() })
+        // Agents choose their names themselves, so there is no end to them.
+        let context = RouteContext { front: context.front.for_group(GROUP), ..context.clone() };
+        Arc::new(Self { context, config, names: Mutex::default() })
     }
 
     /// What discovery calls.

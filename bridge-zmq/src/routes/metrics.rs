@@ -26,6 +26,8 @@ pub struct RouteMetrics {
     pub(crate) replies_late: Counter,
     /// Subscriptions beyond a subscriber's bound.
     pub(crate) subscriptions_refused: Counter,
+    /// Peers beyond the one that a side of a pair has.
+    pub(crate) pair_peers_refused: Counter,
 }
 
 impl RouteMetrics {
@@ -43,5 +45,12 @@ impl RouteMetrics {
         counter("replies_unmatched", "Replies that match no outstanding request of their connection", &self.replies_unmatched);
         counter("replies_late", "Replies whose caller had gone", &self.replies_late);
         counter("subscriptions_refused", "Subscriptions beyond a subscriber's bound", &self.subscriptions_refused);
+        counter("pair_peers_refused", "Peers closed because their side of a pair has one", &self.pair_peers_refused);
+    }
+
+    /// Peers so far that were closed because their side of a pair had one.
+    #[must_use]
+    pub fn pair_peers_refused(&self) -> u64 {
+        self.pair_peers_refused.get()
     }
 }

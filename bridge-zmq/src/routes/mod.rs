@@ -5,12 +5,15 @@
 //! | [`service`] | ROUTER for REQ, DEALER | DEALER to REP, ROUTER | `zmq.service.<name>` |
 //! | [`topic`] | SUB for PUB, XPUB | XPUB for SUB, XSUB | `zmq.topic.<name>` |
 //! | [`pipeline`] | PULL for PUSH | PUSH for PULL | `zmq.pipeline.<name>` |
+//! | [`pair`] | PAIR for one PAIR | PAIR for one PAIR | `zmq.pair.<name>.a`, `….b` |
 
 pub mod fleet;
 mod metrics;
+pub mod pair;
 pub mod pipeline;
 pub mod service;
 pub mod topic;
+mod work_queue;
 
 use myelin_bus::outlet::OutletConfig;
 use myelin_bus::wire::Subject;
@@ -32,6 +35,11 @@ pub struct RouteContext {
 }
 
 impl RouteContext {
+    /// The same, for the sockets of the route `name`.
+    fn for_route(&self, name: &str) -> Self {
+        Self { front: self.front.for_route(name), ..self.clone() }
+    }
+
     /// The same, with other write queues for the peers.
     fn with_queue(&self, queue: OutletConfig) -> Self {
         let config = FrontConfig { queue, ..self.front.config().clone() };
@@ -59,6 +67,14 @@ pub enum RouteError {
 
 /// `zmq.<kind>.<name>`, with whatever a subject does not allow in a token escaped in the name.
 fn subject(kind: &str, name: &str) -> Result<Subject, RouteError> {
-    Subject::new(&format!("zmq.{kind}.{}", Subject::escape_token(name)))
-        .map_err(|source| RouteError::Name { name: name.to_owned(), source })
+    named(name, format!("zmq.{kind}.{}", Subject::escape_token(name)))
+}
+
+/// `zmq.<kind>.<name>.<side>`, as [`subject`].
+fn side_subject(kind: &str, name: &str, side: &str) -> Result<Subject, RouteError> {
+    named(name, format!("zmq.{kind}.{}.{side}", Subject::escape_token(name)))
+}
+
+fn named(name: &str, subject: String) -> Result<Subject, RouteError> {
+    Subject::new(&subject).map_err(|source| RouteError::Name { name: name.to_owned(), source })
 }

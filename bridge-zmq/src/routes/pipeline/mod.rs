@@ -9,21 +9,19 @@
 //! - **Order** of one producer is kept as far as the first consumer that takes each message.
 //! - In memory: what is in the queue or in a consumer's outlet is lost with the process or that consumer, and counted.
 
-mod queue;
-
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use myelin_bus::outlet::OutletConfig;
+use myelin_bus::outlet::{OutletConfig, Queued};
 use myelin_bus::wire::{Body, Frames, QueueGroup, Subject};
 use myelin_bus::{Delivery, InlineHandler, InlineSubscription, Overflow, Pressure, Publisher};
 use parking_lot::Mutex;
 
-use self::queue::WorkQueue;
 use super::service::QueueBounds;
+use super::work_queue::{WorkQueue, feed};
 use super::{RouteContext, RouteError};
-use crate::front::{BindError, Connector, DisconnectReason, Endpoint, Listener, Peer, PeerHandler, SocketType, SubscriptionChange};
+use crate::front::{BindError, Connector, DisconnectReason, Endpoint, Front, Listener, Peer, PeerHandler, SocketType, SubscriptionChange};
 
 /// The queue group that the sidecars of a fleet share for a pipeline.
 const QUEUE_GROUP: &str = "zmq";
@@ -48,13 +46,14 @@ impl Pipeline {
     /// [`RouteError`] when the name makes no subject or the bus refuses the subscription.
     pub fn new(context: &RouteContext, name: &str, waiting: QueueBounds) -> Result<Self, RouteError> {
         let subject = super::subject("pipeline", name)?;
+        let context = context.for_route(name);
         let consumers = Arc::new(Consumers { context: context.clone(), queue: Arc::new(WorkQueue::new(waiting)), peers: Mutex::default() });
         let group = QueueGroup::new(QUEUE_GROUP).expect("a plain word is a legal group");
         let on_bus = context.bus.subscribe_inline(&subject.clone().into(), Some(group), Handler(Arc::clone(&consumers)))?;
         Ok(Self {
             producers: Arc::new(Producers { publisher: context.bus.publisher(subject.clone()) }),
             subject,
-            context: context.clone(),
+            context,
             consumers,
             _on_bus: on_bus,
         })
@@ -71,13 +70,13 @@ impl Pipeline {
     /// # Errors
     /// As [`Front::listen`](crate::front::Front::listen).
     pub async fn bind_producers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
-        self.context.front.listen(endpoint, SocketType::Pull, self.producers.clone()).await
+        self.context.front.at_side("producers").listen(endpoint, SocketType::Pull, self.producers.clone()).await
     }
 
     /// Connects a PULL to a producer that binds.
     #[must_use = "dropping the connector closes the connection"]
     pub fn connect_producer(&self, endpoint: &Endpoint) -> Connector {
-        self.context.front.connect(endpoint, SocketType::Pull, Bytes::new(), self.producers.clone())
+        self.context.front.at_side("producers").connect(endpoint, SocketType::Pull, Bytes::new(), self.producers.clone())
     }
 
     /// Binds a PUSH that consumers connect to.
@@ -85,19 +84,29 @@ impl Pipeline {
     /// # Errors
     /// As [`Front::listen`](crate::front::Front::listen).
     pub async fn bind_consumers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
-        self.context.with_queue(CONSUMER_OUTLET).front.listen(endpoint, SocketType::Push, self.consumers.clone()).await
+        self.consumers_front().listen(endpoint, SocketType::Push, self.consumers.clone()).await
     }
 
     /// Connects a PUSH to a consumer that binds.
     #[must_use = "dropping the connector closes the connection"]
     pub fn connect_consumer(&self, endpoint: &Endpoint) -> Connector {
-        self.context.with_queue(CONSUMER_OUTLET).front.connect(endpoint, SocketType::Push, Bytes::new(), self.consumers.clone())
+        self.consumers_front().connect(endpoint, SocketType::Push, Bytes::new(), self.consumers.clone())
     }
 
     /// Messages that wait for a consumer with room.
     #[must_use]
     pub fn messages_waiting(&self) -> usize {
         self.consumers.queue.len()
+    }
+
+    /// The same, with their bytes.
+    #[must_use]
+    pub fn waiting(&self) -> Queued {
+        self.consumers.queue.queued()
+    }
+
+    fn consumers_front(&self) -> Front {
+        self.context.with_queue(CONSUMER_OUTLET).front.at_side("consumers")
     }
 }
 
@@ -206,22 +215,6 @@ impl PeerHandler for Consumers {
         peers.turn.retain(|other| other.id() != peer.id());
         if let Some(task) = peers.tasks.remove(&peer.id().get()) {
             task.cancel();
-        }
-    }
-}
-
-/// Moves messages from the queue to one consumer as it makes room, until its connection closes.
-async fn feed(queue: Arc<WorkQueue>, peer: Arc<Peer>) {
-    loop {
-        peer.outlet().relieved().await;
-        if peer.outlet().is_closed() {
-            return;
-        }
-        queue.waiting().await;
-        // A message leaves the queue only once the peer has taken it, so a cancelled task takes none with it.
-        while peer.outlet().has_room() && queue.hand_out(|frames| peer.send(frames).accepted > 0) {
-            // A consumer as fast as its producers must not keep a thread to itself.
-            tokio::task::coop::consume_budget().await;
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
+use myelin_bus::outlet::Queued;
 use myelin_bus::wire::{Body, Frames};
 use myelin_bus::{Delivery, InlineHandler, Pressure, ReplyTo};
 use parking_lot::Mutex;
@@ -76,6 +77,11 @@ impl Agents {
 
     pub(super) fn waiting(&self) -> usize {
         self.state.lock().pool.waiting()
+    }
+
+    pub(super) fn queued(&self) -> Queued {
+        let state = self.state.lock();
+        Queued { bytes: state.pool.waiting_bytes(), messages: state.pool.waiting() }
     }
 
     pub(super) fn owed(&self) -> usize {

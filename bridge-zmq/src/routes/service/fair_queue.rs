@@ -46,7 +46,6 @@ impl<T> FairQueue<T> {
         self.requests
     }
 
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

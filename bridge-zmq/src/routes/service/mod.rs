@@ -24,7 +24,7 @@ mod sessions;
 
 use std::sync::Arc;
 
-use myelin_bus::outlet::OutletConfig;
+use myelin_bus::outlet::{OutletConfig, Queued};
 use myelin_bus::wire::{QueueGroup, Subject};
 use myelin_bus::{InlineSubscription, Overflow};
 
@@ -86,8 +86,11 @@ impl Service {
     pub fn new(context: &RouteContext, name: &str, config: ServiceConfig) -> Result<Self, RouteError> {
         let subject = subject(name)?;
         let config = Arc::new(config);
+        let context = &context.for_route(name);
         // A caller that asks without reading loses replies, as at a libzmq ROUTER; it must hold nobody else back.
-        let callers_front = context.with_queue(OutletConfig { overflow: Overflow::DropNewest, ..context.front.config().queue }).front;
+        let callers_front = context.with_queue(OutletConfig { overflow: Overflow::DropNewest, ..context.front.config().queue });
+        let callers_front = callers_front.front.at_side("callers");
+        let context = &RouteContext { front: context.front.at_side("agents"), ..context.clone() };
         let agents = Agents::new(context.clone(), name, Arc::clone(&config));
         let callers = Arc::new(Callers::new(context.clone(), context.bus.publisher(subject.clone()), Arc::clone(&agents), config));
         Ok(Self { subject, context: context.clone(), callers, callers_front, agents, on_bus: parking_lot::Mutex::new(None) })
@@ -153,6 +156,12 @@ impl Service {
     #[must_use]
     pub fn requests_waiting(&self) -> usize {
         self.agents.waiting()
+    }
+
+    /// The same, with the bytes of their payloads.
+    #[must_use]
+    pub fn waiting(&self) -> Queued {
+        self.agents.queued()
     }
 
     /// Requests that REP agents work on now: what a graceful stop waits for. Those of ROUTER agents cannot be told from their replies.

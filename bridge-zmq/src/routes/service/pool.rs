@@ -97,6 +97,10 @@ impl<R> Pool<R> {
         self.queue.len()
     }
 
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.queue.bytes()
+    }
+
     /// Places a request of `bytes`.
     pub(crate) fn submit(&mut self, caller: CallerId, request: R, bytes: usize) -> Placed<R> {
         // Those who wait go first, or a caller could overtake the line.

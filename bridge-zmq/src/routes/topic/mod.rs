@@ -43,7 +43,7 @@ impl Topic {
     /// [`RouteError`] when the name makes no subject or the bus refuses the subscription.
     pub fn new(context: &RouteContext, name: &str, overflow: Overflow) -> Result<Self, RouteError> {
         let subject = super::subject("topic", name)?;
-        let context = context.with_queue(OutletConfig { overflow, ..context.front.config().queue });
+        let context = context.for_route(name).with_queue(OutletConfig { overflow, ..context.front.config().queue });
         let subscribers = Arc::new(Subscribers { context: context.clone(), table: RwLock::default() });
         let on_bus = context.bus.subscribe_inline(&subject.clone().into(), None, Handler(Arc::clone(&subscribers)))?;
         Ok(Self {
@@ -66,13 +66,13 @@ impl Topic {
     /// # Errors
     /// As [`Front::listen`](crate::front::Front::listen).
     pub async fn bind_publishers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
-        self.context.front.listen(endpoint, SocketType::Sub, self.publishers.clone()).await
+        self.context.front.at_side("publishers").listen(endpoint, SocketType::Sub, self.publishers.clone()).await
     }
 
     /// Connects a SUB to a publisher that binds.
     #[must_use = "dropping the connector closes the connection"]
     pub fn connect_publisher(&self, endpoint: &Endpoint) -> Connector {
-        self.context.front.connect(endpoint, SocketType::Sub, Bytes::new(), self.publishers.clone())
+        self.context.front.at_side("publishers").connect(endpoint, SocketType::Sub, Bytes::new(), self.publishers.clone())
     }
 
     /// Binds an XPUB that subscribers connect to.
@@ -80,13 +80,13 @@ impl Topic {
     /// # Errors
     /// As [`Front::listen`](crate::front::Front::listen).
     pub async fn bind_subscribers(&self, endpoint: &Endpoint) -> Result<Listener, BindError> {
-        self.context.front.listen(endpoint, SocketType::XPub, self.subscribers.clone()).await
+        self.context.front.at_side("subscribers").listen(endpoint, SocketType::XPub, self.subscribers.clone()).await
     }
 
     /// Connects an XPUB to a subscriber that binds.
     #[must_use = "dropping the connector closes the connection"]
     pub fn connect_subscriber(&self, endpoint: &Endpoint) -> Connector {
-        self.context.front.connect(endpoint, SocketType::XPub, Bytes::new(), self.subscribers.clone())
+        self.context.front.at_side("subscribers").connect(endpoint, SocketType::XPub, Bytes::new(), self.subscribers.clone())
     }
 
     /// Subscribers that are connected now.

@@ -1,12 +1,15 @@
-//! Messages of a pipeline that wait for a consumer with room.
+//! Messages that wait for a peer with room: a pipeline's for any consumer, a pair's for the one on the other side.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use myelin_bus::outlet::Queued;
 use myelin_bus::wire::Frames;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::routes::service::QueueBounds;
+use super::service::QueueBounds;
+use crate::front::Peer;
 
 /// A queue that takes everything and says when its producers should wait: it exceeds its bounds by at most one read of each producer.
 #[derive(Debug)]
@@ -34,6 +37,11 @@ impl WorkQueue {
 
     pub(super) fn len(&self) -> usize {
         self.state.lock().messages.len()
+    }
+
+    pub(super) fn queued(&self) -> Queued {
+        let state = self.state.lock();
+        Queued { bytes: state.bytes, messages: state.messages.len() }
     }
 
     /// Hands a message to `now` if nothing waits, or else, or if `now` gives it back, appends it. `true` when the producer should wait for
@@ -95,6 +103,22 @@ impl WorkQueue {
 impl State {
     fn is_at_least(&self, bytes: usize, messages: usize) -> bool {
         self.bytes >= bytes || self.messages.len() >= messages
+    }
+}
+
+/// Moves messages from the queue to one consumer as it makes room, until its connection closes.
+pub(super) async fn feed(queue: Arc<WorkQueue>, peer: Arc<Peer>) {
+    loop {
+        peer.outlet().relieved().await;
+        if peer.outlet().is_closed() {
+            return;
+        }
+        queue.waiting().await;
+        // A message leaves the queue only once the peer has taken it, so a cancelled task takes none with it.
+        while peer.outlet().has_room() && queue.hand_out(|frames| peer.send(frames).accepted > 0) {
+            // A consumer as fast as its producers must not keep a thread to itself.
+            tokio::task::coop::consume_budget().await;
+        }
     }
 }
 

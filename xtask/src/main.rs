@@ -1,7 +1,8 @@
-//! Chores of the project: `cargo xtask bench`, `cargo xtask proof`, `cargo xtask tidy`.
+//! Chores of the project: `cargo xtask bench`, `cargo xtask proof`, `cargo xtask fuzz-smoke`, `cargo xtask tidy`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 mod bench;
+mod fuzz;
 mod proof;
 mod tidy;
 mod workspace;
@@ -28,6 +29,8 @@ enum Chore {
     Bench(BenchArgs),
     /// Run a long proof and write its report to docs/proof/; without a name, list them.
     Proof(ProofArgs),
+    /// Run every fuzz target for some seconds, where cargo-fuzz and a nightly compiler are installed.
+    FuzzSmoke,
     /// Check what no compiler checks: crate arrows, file lengths, words that do not belong here.
     Tidy,
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = Workspace::find().and_then(|workspace| match Cli::parse().chore {
         Chore::Bench(args) => bench::run(&workspace, &args),
         Chore::Proof(args) => proof::run(&workspace, &args),
+        Chore::FuzzSmoke => fuzz::smoke(&workspace),
         Chore::Tidy => tidy::run(&workspace),
     });
     match outcome {

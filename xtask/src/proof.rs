@@ -1,6 +1,6 @@
 //! `cargo xtask proof`: long runs whose result is worth keeping, each with a report in `docs/proof/`.
 //!
-//! A proof is a scenario of the load harness, or a test file `testkit/tests/proof_<name>.rs`, whose first doc line says
+//! A proof is a scenario of the load harness, the fuzz targets, or a test file `testkit/tests/proof_<name>.rs`, whose first doc line says
 //! what it proves. Its tests are `#[ignore]`d, so that an ordinary test run does not take them along.
 
 use std::fs;
@@ -10,6 +10,7 @@ use std::process::Command;
 use clap::Args;
 
 use crate::bench::{Pick, build, harness};
+use crate::fuzz;
 use crate::workspace::{Outcome, Workspace};
 
 /// Which proof.
@@ -17,6 +18,9 @@ use crate::workspace::{Outcome, Workspace};
 pub(crate) struct ProofArgs {
     /// Its name; without one, all are listed.
     name: Option<String>,
+    /// CPU-minutes of each target in the proof `fuzz`.
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    minutes: u32,
 }
 
 /// Output that goes into a report; more is cut at the front, since results come last.
@@ -33,6 +37,7 @@ struct Proof {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
     Scenario(Pick, &'static str),
+    Fuzz,
     Test,
 }
 
@@ -48,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, args: &ProofArgs) -> Outcome<()> {
         let names = proofs.iter().map(|proof| proof.name.as_str()).collect::<Vec<_>>();
         return Err(format!("there is no proof {name:?}; there are {}", names.join(", ")));
     };
-    let (output, holds) = prove(workspace, proof)?;
+    let (output, holds) = prove(workspace, proof, args.minutes)?;
     let page = page(proof, &output, holds, &machine());
     let file = workspace.root.join("docs/proof").join(format!("{}.md", proof.name));
     fs::create_dir_all(workspace.root.join("docs/proof")).map_err(|error| format!("making docs/proof: {error}"))?;
@@ -69,6 +74,13 @@ fn proofs(workspace: &Workspace) -> Outcome<Vec<Proof>> {
         scenario("p3", Pick::P3, "The sidecar loses nothing at 200,000 messages per second over a minute."),
         scenario("p8", Pick::P8, "In process, 5 million messages per second, p99 below 10 µs at 500,000 per second."),
     ];
+    proofs.push(Proof {
+        name: "fuzz".to_owned(),
+        promise:
+            "No input makes a decoder panic, disagree with its model, depend on how its bytes were cut, or allocate what a length declares."
+                .to_owned(),
+        how: How::Fuzz,
+    });
     for file in workspace.files()? {
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         if file.parent() != Some(Path::new("testkit/tests")) || !stem.starts_with(TEST_PREFIX) {
@@ -89,6 +101,7 @@ impl Proof {
     fn command(&self) -> String {
         match self.how {
             How::Scenario(_, scenario) => format!("myelin-loadtest bench {scenario}"),
+            How::Fuzz => "cargo +nightly fuzz run codec, session, discovery, frames, envelope".to_owned(),
             How::Test => {
                 let file = self.name.replace('-', "_");
                 format!("cargo test --release --package myelin-testkit --test {TEST_PREFIX}{file} -- --ignored --nocapture")
@@ -97,7 +110,7 @@ impl Proof {
     }
 }
 
-fn prove(workspace: &Workspace, proof: &Proof) -> Outcome<(String, bool)> {
+fn prove(workspace: &Workspace, proof: &Proof, fuzz_minutes: u32) -> Outcome<(String, bool)> {
     let mut command = match proof.how {
         How::Scenario(pick, scenario) => {
             build(workspace, pick)?;
@@ -105,6 +118,7 @@ fn prove(workspace: &Workspace, proof: &Proof) -> Outcome<(String, bool)> {
             command.args(["bench", scenario]);
             command
         }
+        How::Fuzz => return fuzz::prove(workspace, fuzz_minutes),
         How::Test => {
             workspace.cargo(&["build", "--release", "--package", "myelin"])?;
             let mut words = Command::new("cargo");
@@ -179,7 +193,7 @@ mod tests {
     #[test]
     fn the_scenarios_are_always_listed() {
         let proofs = proofs(&Workspace::find().unwrap()).unwrap();
-        for name in ["p1", "p2", "p3", "p8"] {
+        for name in ["p1", "p2", "p3", "p8", "fuzz"] {
             assert!(proofs.iter().any(|proof| proof.name == name), "{name} is missing");
         }
     }

@@ -196,7 +196,10 @@ impl Acceptor {
             warn!(remote = %peer.remote(), identity = ?peer.identity(), ?outcome, "a second connection announces this identity");
         }
         // Refused without a word: libzmq does not try again after an ERROR.
-        let Ok(claimed) = claimed else { return };
+        let Ok(claimed) = claimed else {
+            context.peers.failed(&context.tag, peer.remote().to_string(), "another connection has this identity".to_owned());
+            return;
+        };
         let _claim = claimed.into_claim();
         connection::run(established, &peer, context).await;
     }

@@ -133,7 +133,7 @@ impl Peers {
         let wanted = |peer: &Arc<Peer>| query.route.as_ref().is_none_or(|route| **route == *peer.tag.route);
         let mut matching = live.range(from).filter_map(|(_, peer)| peer.upgrade()).filter(wanted);
         let peers: Vec<_> = matching.by_ref().take(query.limit).collect();
-        let next = matching.next().and(peers.last()).map(|last| last.id().get());
+        let next = matching.next().and_then(|_| peers.last()).map(|last| last.id().get());
         (peers, next)
     }
 }

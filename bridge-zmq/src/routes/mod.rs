@@ -16,7 +16,7 @@ pub mod topic;
 mod work_queue;
 
 use myelin_bus::outlet::OutletConfig;
-use myelin_bus::wire::Subject;
+use myelin_bus::wire::{Body, Frames, Subject};
 use myelin_bus::{Bus, SubscribeError};
 
 use crate::front::{Front, FrontConfig};
@@ -73,6 +73,14 @@ fn subject(kind: &str, name: &str) -> Result<Subject, RouteError> {
 /// `zmq.<kind>.<name>.<side>`, as [`subject`].
 fn side_subject(kind: &str, name: &str, side: &str) -> Result<Subject, RouteError> {
     named(name, format!("zmq.{kind}.{}.{side}", Subject::escape_token(name)))
+}
+
+/// A body as ZMTP peers get it: what a bus-native program says is one frame.
+fn frames_of(body: &Body) -> Frames {
+    match body {
+        Body::Frames(frames) => frames.clone(),
+        Body::Blob(blob) => Frames::single(blob),
+    }
 }
 
 fn named(name: &str, subject: String) -> Result<Subject, RouteError> {

@@ -10,9 +10,9 @@ use myelin_bus::{Delivery, InlineHandler, Overflow, Pressure, Publisher};
 use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::super::RouteContext;
 use super::super::service::QueueBounds;
 use super::super::work_queue::{WorkQueue, feed};
+use super::super::{RouteContext, frames_of};
 use crate::front::{DisconnectReason, Peer, PeerHandler, SubscriptionChange};
 
 /// What may wait in the peer's own queue: little, for that is what it takes along when it goes.
@@ -116,11 +116,7 @@ impl InlineHandler for Handler {
     fn deliver(&self, delivery: Delivery<'_>) -> Option<Pressure> {
         let mut is_over = false;
         for body in delivery.bodies {
-            let frames = match body {
-                Body::Frames(frames) => frames.clone(),
-                Body::Blob(blob) => Frames::single(blob),
-            };
-            is_over |= self.0.queue.offer(frames, |frames| self.0.give(frames));
+            is_over |= self.0.queue.offer(frames_of(body), |frames| self.0.give(frames));
         }
         is_over.then(|| {
             let queue = Arc::clone(&self.0.queue);

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use super::service::QueueBounds;
 use super::work_queue::{WorkQueue, feed};
-use super::{RouteContext, RouteError};
+use super::{RouteContext, RouteError, frames_of};
 use crate::front::{BindError, Connector, DisconnectReason, Endpoint, Front, Listener, Peer, PeerHandler, SocketType, SubscriptionChange};
 
 /// The queue group that the sidecars of a fleet share for a pipeline.
@@ -169,11 +169,7 @@ impl InlineHandler for Handler {
     fn deliver(&self, delivery: Delivery<'_>) -> Option<Pressure> {
         let mut is_over = false;
         for body in delivery.bodies {
-            let frames = match body {
-                Body::Frames(frames) => frames.clone(),
-                Body::Blob(blob) => Frames::single(blob),
-            };
-            is_over |= self.0.queue.offer(frames, |frames| self.0.offer(frames));
+            is_over |= self.0.queue.offer(frames_of(body), |frames| self.0.offer(frames));
         }
         is_over.then(|| {
             let queue = Arc::clone(&self.0.queue);

@@ -22,7 +22,7 @@ use myelin_bus::{Delivery, InlineHandler, InlineSubscription, Overflow, Pressure
 use parking_lot::RwLock;
 
 use self::prefixes::Prefixes;
-use super::{RouteContext, RouteError};
+use super::{RouteContext, RouteError, frames_of};
 use crate::front::{BindError, Connector, DisconnectReason, Endpoint, Listener, Peer, PeerHandler, SocketType, SubscriptionChange};
 
 /// One topic on this machine. Dropping it takes it off the bus.
@@ -177,7 +177,7 @@ impl Subscribers {
         let messages: Vec<&Frames> = if bodies.iter().all(|body| matches!(body, Body::Frames(_))) {
             bodies.iter().filter_map(as_frames).collect()
         } else {
-            framed = bodies.iter().map(to_frames).collect();
+            framed = bodies.iter().map(frames_of).collect();
             framed.iter().collect()
         };
         let mut over = Vec::new();
@@ -231,13 +231,6 @@ fn as_frames(body: &Body) -> Option<&Frames> {
     match body {
         Body::Frames(frames) => Some(frames),
         Body::Blob(_) => None,
-    }
-}
-
-fn to_frames(body: &Body) -> Frames {
-    match body {
-        Body::Frames(frames) => frames.clone(),
-        Body::Blob(blob) => Frames::single(blob),
     }
 }
 

@@ -31,7 +31,7 @@ pub fn deaf_caller_of_rep(arena: &Arena, requests: usize, stall: Duration) {
 }
 
 /// A ROUTER agent answers one request with `replies` of 1 KiB; the caller never reads, and vanishes after `stall`, while the same agent goes on
-/// to answer others (D2). Needs [`router_route`] in the configuration of the arena's sidecar.
+/// to answer others (D2). Needs `router_route` in the configuration of the arena's sidecar.
 ///
 /// # Panics
 /// When others are not answered within `deadline`.

@@ -3,8 +3,10 @@
 use super::neighbours::{Neighbours, Served};
 use crate::sidecar::{Sidecar, SidecarBuilder};
 use crate::zmtp::{Options, Peer};
-use crate::{free_port, free_ports};
+use crate::{free_port, free_ports, http};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 /// A sidecar with one route of each kind for healthy agents, and a second service and pipeline where hostile agents may take what would
 /// otherwise have been a neighbour's work.
@@ -128,6 +130,19 @@ impl Arena {
         let after = self.sidecar.process().memory();
         assert!(self.sidecar.is_ready(), "ready after the attack");
         Served { memory_before: before.resident, memory_grown: after.peak.saturating_sub(before.resident), ..served }
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        // What a failure needs most: was it dropped, refused or closed?
+        let Some(answer) = http::get(self.sidecar.http(), "/metrics", Duration::from_secs(1)) else { return };
+        let counted = answer.body.lines().filter(|line| line.starts_with("myelin_zmq") && !line.ends_with(" 0"));
+        let text = counted.collect::<Vec<_>>().join("\n");
+        drop(writeln!(std::io::stderr().lock(), "the sidecar counted\n{text}"));
     }
 }
 

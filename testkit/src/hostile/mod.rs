@@ -8,6 +8,7 @@ mod arena;
 mod bytes;
 mod crowds;
 mod floods;
+mod greed;
 mod neighbours;
 mod stalls;
 
@@ -15,5 +16,6 @@ pub use arena::{Arena, Place, Places};
 pub use bytes::{Noise, cut_frames, declared_lengths, endless_messages, foreign_protocols, noise, wrong_mechanisms};
 pub use crowds::{half_open, odd_identities, pings, same_identity};
 pub use floods::{publish_loop, subscriptions, unfinished_messages};
+pub use greed::{GreedyCaller, greedy_caller};
 pub use neighbours::Served;
 pub use stalls::{RouterRoute, StalledSubscriber, deaf_caller_of_rep, deaf_caller_of_router, large_messages, stalled_subscriber};

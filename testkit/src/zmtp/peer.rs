@@ -44,6 +44,8 @@ pub struct Peer {
     other: String,
     other_minor: u8,
     answers_pings: bool,
+    /// Frames of a message whose rest did not come before a timeout.
+    partial: Vec<Vec<u8>>,
 }
 
 impl Peer {
@@ -100,7 +102,7 @@ impl Peer {
         assert!(theirs[0] == 0xff && theirs[9] == 0x7f && theirs[10] == 3, "not a ZMTP 3 greeting: {shown}");
         assert_eq!(&theirs[12..32], b"NULL\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", "not NULL security: {shown}");
         raw.try_send(&ready(socket_type, &options.identity)).map_err(|_| RecvError::Closed)?;
-        let mut peer = Self { raw, other: String::new(), other_minor: theirs[11], answers_pings: true };
+        let mut peer = Self { raw, other: String::new(), other_minor: theirs[11], answers_pings: true, partial: Vec::new() };
         match peer.recv_any(end)? {
             Received::Command(name, body) if name == "READY" => peer.other = socket_type_of(&body),
             other => panic!("{socket_type}: {other:?} instead of READY"),
@@ -231,7 +233,6 @@ impl Peer {
     }
 
     fn recv_any(&mut self, end: Instant) -> Result<Received, RecvError> {
-        let mut frames = Vec::new();
         loop {
             let (flags, payload) = self.recv_frame(end)?;
             if flags & COMMAND != 0 {
@@ -239,9 +240,9 @@ impl Peer {
                 let (name, body) = payload[1..].split_at(name_length);
                 return Ok(Received::Command(String::from_utf8_lossy(name).into_owned(), body.to_vec()));
             }
-            frames.push(payload);
+            self.partial.push(payload);
             if flags & MORE == 0 {
-                return Ok(Received::Message(frames));
+                return Ok(Received::Message(std::mem::take(&mut self.partial)));
             }
         }
     }

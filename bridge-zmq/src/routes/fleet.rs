@@ -73,6 +73,8 @@ pub struct MemberStatus {
     pub connected: usize,
     /// Requests that wait for one of them.
     pub waiting: usize,
+    /// The bytes of their payloads.
+    pub waiting_bytes: usize,
 }
 
 impl Fleet {
@@ -223,14 +225,15 @@ impl Member {
     }
 
     fn status(&self, name: &AgentName) -> MemberStatus {
-        let ports = self.ports();
+        let (ports, waiting) = (self.ports(), self.main.service.waiting());
         MemberStatus {
             name: name.to_string(),
             port: ports.service_port,
             health_port: ports.health_port,
             endpoints: self.main.replicas.keys().copied().collect(),
             connected: self.main.service.agents_connected(),
-            waiting: self.main.service.requests_waiting(),
+            waiting: waiting.messages,
+            waiting_bytes: waiting.bytes,
         }
     }
 }

@@ -2,37 +2,48 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use myelin_bus::wire::{Body, Filter};
-use myelin_bus::{Bus, Overflow, SubscribeError, SubscribeOptions, Subscription};
+use myelin_bus::{Bus, Message, Overflow, SubscribeError, SubscribeOptions, Subscription};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::agents::{AgentsReply, AgentsSource};
+use super::zmq::PeersSource;
 
 /// Answers with the version; also what `/readyz` asks, so it takes the way of every other message.
 pub(crate) const PING: &str = "$MYELIN.API.PING";
 /// Answers with [`AgentsReply`] as JSON.
 pub(crate) const AGENTS_LIST: &str = "$MYELIN.API.AGENTS.LIST";
 
+/// Answers with [`PeersReply`](super::zmq::PeersReply) as JSON; the request may be a [`PeersRequest`](super::zmq::PeersRequest).
+pub(crate) const ZMQ_PEERS: &str = "$MYELIN.API.ZMQ.PEERS";
+
 const ALL: &str = "$MYELIN.API.>";
 
+/// Where the answers come from.
+pub(super) struct Sources {
+    pub(super) agents: AgentsSource,
+    pub(super) peers: PeersSource,
+}
+
 /// Answers requests until `token` is cancelled. Callers that ask faster than we answer lose the newest questions and time out.
-pub(super) async fn start(bus: &Bus, agents: AgentsSource, tracker: &TaskTracker, token: CancellationToken) -> Result<(), SubscribeError> {
+pub(super) async fn start(bus: &Bus, sources: Sources, tracker: &TaskTracker, token: CancellationToken) -> Result<(), SubscribeError> {
     let filter = Filter::new(ALL).expect("a valid constant");
     let options = SubscribeOptions { overflow: Overflow::DropNewest, ..SubscribeOptions::default() };
     let subscription = bus.subscribe(&filter, options).await?;
     let bus = bus.clone();
     tracker.spawn(async move {
         tokio::select! {
-            () = serve(&bus, subscription, &agents) => {}
+            () = serve(&bus, subscription, &sources) => {}
             () = token.cancelled() => {}
         }
     });
     Ok(())
 }
 
-async fn serve(bus: &Bus, mut subscription: Subscription, agents: &AgentsSource) {
+async fn serve(bus: &Bus, mut subscription: Subscription, sources: &Sources) {
     let started = Instant::now();
     while let Some(message) = subscription.next().await {
         let reply = match message.subject.as_str() {
@@ -41,9 +52,21 @@ async fn serve(bus: &Bus, mut subscription: Subscription, agents: &AgentsSource)
                 "pid": std::process::id(),
                 "uptime_s": started.elapsed().as_secs(),
             }),
-            AGENTS_LIST => json!(AgentsReply { agents: agents() }),
+            AGENTS_LIST => json!(AgentsReply { agents: (sources.agents)() }),
+            ZMQ_PEERS => match sources.peers.reply(&asked(&message)) {
+                Ok(reply) => json!(reply),
+                Err(error) => json!({ "error": format!("cannot read the request: {error}") }),
+            },
             unknown => json!({ "error": format!("unknown request {unknown}") }),
         };
         message.respond(bus, Body::from(reply.to_string()));
+    }
+}
+
+/// The bytes of a request, from whichever kind of caller.
+fn asked(message: &Message) -> Bytes {
+    match &message.body {
+        Body::Blob(blob) => blob.clone(),
+        Body::Frames(frames) => frames.slices().last().map(Bytes::copy_from_slice).unwrap_or_default(),
     }
 }

@@ -15,7 +15,7 @@ use myelin_bridge_zmq::routes::fleet::{Fleet, FleetConfig};
 use myelin_bridge_zmq::routes::service::{self, QueueBounds, ServiceConfig};
 use myelin_bridge_zmq::routes::{RouteContext, RouteMetrics};
 use myelin_bus::listener::{BindError as NatsBindError, Listener as NatsListener, ListenerConfig};
-use myelin_bus::outlet::OutletConfig;
+use myelin_bus::outlet::{Budget, OutletConfig, Queued};
 use myelin_bus::{Bus, EmbeddedConfig};
 use parking_lot::Mutex;
 use prometheus_client::metrics::info::Info;
@@ -30,6 +30,8 @@ use super::error::BuildError;
 use super::listens::Listens;
 use super::phase::Phase;
 use super::routes::{Routes, bind_failed, state, with_causes};
+use super::undelivered::Undelivered;
+use super::zmq::PeersSource;
 use crate::config::{Config, Origin, Use};
 use crate::http::{HttpServer, Pages, ProcessCollector};
 
@@ -77,14 +79,16 @@ impl App {
         bus_config.metrics.register(&mut registry);
         let bus = Bus::embedded(bus_config);
 
-        let nats = bind_nats(config, &bus, &mut registry).await?;
+        // One budget for whoever is connected, by whichever protocol.
+        let budget = Budget::new(config.limits.queued_bytes);
+        budget.register(&mut registry);
+        let nats = bind_nats(config, &bus, &budget, &mut registry).await?;
         listens.add("bus", format!("nats://{}", nats.local_addr()), "NATS clients and the other commands");
 
         let http_socket = bind_http(config)?;
-        let bridge = Bridge::build(config, &bus, &mut registry, &mut listens, (&tracker, &token)).await?;
-        api::start(&bus, bridge.agents_source(), &tracker, token.clone())
-            .await
-            .map_err(|error| setting(config, "bus.payload_max", &error))?;
+        let bridge = Bridge::build(config, (&bus, &budget), &mut registry, &mut listens, (&tracker, &token)).await?;
+        let sources = api::Sources { agents: bridge.agents_source(), peers: PeersSource { front: bridge.front.clone(), budget } };
+        api::start(&bus, sources, &tracker, token.clone()).await.map_err(|error| setting(config, "bus.payload_max", &error))?;
 
         registry.register("myelin_build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register_collector(Box::new(ProcessCollector::new()));
@@ -112,12 +116,12 @@ impl App {
 impl Bridge {
     async fn build(
         config: &Config,
-        bus: &Bus,
+        (bus, budget): (&Bus, &Budget),
         registry: &mut Registry,
         listens: &mut Listens,
         tasks: (&TaskTracker, &CancellationToken),
     ) -> Result<Self, BuildError> {
-        let context = route_context(config, bus, registry)?;
+        let context = route_context(config, bus, budget, registry)?;
         let mut routes = Routes::default();
         let (fleet, discovery) = if config.discovery.enabled {
             let (fleet, discovery, listener) = start_discovery(config, &context, registry, tasks).await?;
@@ -139,6 +143,19 @@ impl Bridge {
     /// Requests that agents work on now.
     pub(super) fn replies_owed(&self) -> usize {
         self.routes.lock().replies_owed() + self.fleet.as_ref().map_or(0, |fleet| fleet.replies_owed())
+    }
+
+    /// What waits for peers that did not read it, or that were not there; to be asked once everything is closed.
+    pub(super) fn undelivered(&self) -> Undelivered {
+        let mut sums = Undelivered::default();
+        for left in self.front.undelivered() {
+            sums.add(&left.route, Queued { bytes: left.bytes, messages: left.messages });
+        }
+        self.routes.lock().waiting(&mut sums);
+        for member in self.fleet.iter().flat_map(|fleet| fleet.members()) {
+            sums.add(&member.name, Queued { bytes: member.waiting_bytes, messages: member.waiting });
+        }
+        sums
     }
 
     /// Agents that registered, then agents of routes.
@@ -166,13 +183,14 @@ fn registered(fleet: &Fleet) -> Vec<AgentEntry> {
     fleet.members().into_iter().map(entry).collect()
 }
 
-async fn bind_nats(config: &Config, bus: &Bus, registry: &mut Registry) -> Result<NatsListener, BuildError> {
+async fn bind_nats(config: &Config, bus: &Bus, budget: &Budget, registry: &mut Registry) -> Result<NatsListener, BuildError> {
     let settings = ListenerConfig {
         address: config.serve.listen,
         connections_max: config.limits.connections,
         payload_bytes_max: config.bus.payload_max,
         queue_bytes_max: config.limits.queue_bytes,
         queue_messages_max: config.limits.queue_messages,
+        budget: budget.clone(),
         ..ListenerConfig::default()
     };
     settings.metrics.register(registry);
@@ -191,7 +209,7 @@ fn bind_http(config: &Config) -> Result<TcpListener, BuildError> {
     TcpListener::bind(address).map_err(|error| BuildError::binding(&own("serve.http", config, address.into()), Some(address), &error))
 }
 
-fn route_context(config: &Config, bus: &Bus, registry: &mut Registry) -> Result<RouteContext, BuildError> {
+fn route_context(config: &Config, bus: &Bus, budget: &Budget, registry: &mut Registry) -> Result<RouteContext, BuildError> {
     let limit = MessageLimit::new(config.bus.payload_max).map_err(|error| setting(config, "bus.payload_max", &error))?;
     let defaults = FrontConfig::default();
     let front_config = FrontConfig {
@@ -203,6 +221,7 @@ fn route_context(config: &Config, bus: &Bus, registry: &mut Registry) -> Result<
             messages_max: config.limits.queue_messages,
             overflow: defaults.queue.overflow,
         },
+        budget: budget.clone(),
         ..defaults
     };
     let front_metrics = myelin_bridge_zmq::metrics::Metrics::default();
@@ -245,7 +264,8 @@ async fn start_discovery(
         reason: with_causes(&error),
     })?;
     let endpoint = &config.discovery.listen;
-    let listener = context.front.listen(endpoint, SocketType::Router, discovery.handler()).await;
+    let front = context.front.for_route("discovery").at_side("agents");
+    let listener = front.listen(endpoint, SocketType::Router, discovery.handler()).await;
     let listener = listener.map_err(|error| bind_failed(&own("discovery.listen", config, endpoint.clone()), error))?;
     Ok((fleet, discovery, listener))
 }

@@ -11,11 +11,14 @@ mod listens;
 mod phase;
 mod routes;
 mod run;
+mod undelivered;
+mod zmq;
 
 pub(crate) use agents::{AgentEntry, AgentsReply};
-pub(crate) use api::{AGENTS_LIST, PING};
+pub(crate) use api::{AGENTS_LIST, PING, ZMQ_PEERS};
 pub(crate) use build::App;
 pub(crate) use listens::Listens;
 pub(crate) use phase::Phase;
 pub(crate) use routes::HUB;
 pub(crate) use run::Outcome;
+pub(crate) use zmq::{FailureEntry, PeerEntry, PeersReply, PeersRequest, unix_ms};

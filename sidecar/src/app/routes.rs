@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 
 use myelin_bridge_zmq::front::{BindError, Connector, Endpoint, Listener};
+use myelin_bridge_zmq::routes::pair::{Pair, Side as PairSide};
 use myelin_bridge_zmq::routes::service::{OnCallerGone, QueueBounds, Service, ServiceConfig};
 use myelin_bridge_zmq::routes::{RouteContext, RouteError, pipeline::Pipeline, topic::Topic};
 
 use super::agents::AgentEntry;
 use super::error::BuildError;
 use super::listens::Listens;
+use super::undelivered::Undelivered;
 use crate::config::{Config, Linger, Role, Route, RouteKind, Side, Use};
 
 /// Everything that routes keep open. Dropping it closes them.
@@ -24,6 +26,7 @@ enum Handle {
     Service(Service),
     Topic(Topic),
     Pipeline(Pipeline),
+    Pair(Pair),
 }
 
 /// A route only has the two roles of its kind; see `RouteKind::sides`.
@@ -44,6 +47,7 @@ impl Handle {
             }
             RouteKind::Topic { overflow, .. } => Self::Topic(Topic::new(context, &route.name, overflow.unwrap_or(config.bus.overflow))?),
             RouteKind::Pipeline { .. } => Self::Pipeline(Pipeline::new(context, &route.name, waiting)?),
+            RouteKind::Pair { .. } => Self::Pair(Pair::new(context, &route.name, waiting)?),
         })
     }
 
@@ -55,6 +59,8 @@ impl Handle {
             (Self::Topic(topic), Role::Subscribers) => topic.bind_subscribers(at).await,
             (Self::Pipeline(pipeline), Role::Producers) => pipeline.bind_producers(at).await,
             (Self::Pipeline(pipeline), Role::Consumers) => pipeline.bind_consumers(at).await,
+            (Self::Pair(pair), Role::A) => pair.bind(PairSide::A, at).await,
+            (Self::Pair(pair), Role::B) => pair.bind(PairSide::B, at).await,
             _ => unreachable!("{ROLES}"),
         }
     }
@@ -67,6 +73,8 @@ impl Handle {
             (Self::Topic(topic), Role::Subscribers) => topic.connect_subscriber(to),
             (Self::Pipeline(pipeline), Role::Producers) => pipeline.connect_producer(to),
             (Self::Pipeline(pipeline), Role::Consumers) => pipeline.connect_consumer(to),
+            (Self::Pair(pair), Role::A) => pair.connect(PairSide::A, to),
+            (Self::Pair(pair), Role::B) => pair.connect(PairSide::B, to),
             _ => unreachable!("{ROLES}"),
         }
     }
@@ -127,9 +135,25 @@ impl Routes {
     pub(super) fn replies_owed(&self) -> usize {
         let owed = self.routes.iter().map(|(_, handle)| match handle {
             Handle::Service(service) => service.replies_owed(),
-            Handle::Topic(_) | Handle::Pipeline(_) => 0,
+            Handle::Topic(_) | Handle::Pipeline(_) | Handle::Pair(_) => 0,
         });
         owed.sum()
+    }
+
+    /// Adds what waits in the queues of routes for peers that are not there or have no room.
+    pub(super) fn waiting(&self, sums: &mut Undelivered) {
+        for (route, handle) in &self.routes {
+            match handle {
+                Handle::Service(service) => sums.add(&route.name, service.waiting()),
+                Handle::Pipeline(pipeline) => sums.add(&route.name, pipeline.waiting()),
+                Handle::Pair(pair) => {
+                    for side in [PairSide::A, PairSide::B] {
+                        sums.add(&route.name, pair.waiting(side));
+                    }
+                }
+                Handle::Topic(_) => {}
+            }
+        }
     }
 
     /// Agents that routes connect to, as far as their sockets know them.
@@ -186,6 +210,8 @@ const fn peers(role: Role) -> &'static str {
         Role::Subscribers => "SUB agents",
         Role::Producers => "PUSH agents",
         Role::Consumers => "PULL agents",
+        Role::A => "the PAIR agent at side a",
+        Role::B => "the PAIR agent at side b",
     }
 }
 

@@ -58,9 +58,12 @@ impl App {
                 Outcome::Forced
             }
         };
+        let undelivered = bridge.undelivered();
+        undelivered.log();
+        let total = undelivered.total();
         http.stop();
         enter(&phase, Phase::Stopped);
-        tracing::info!(?outcome, "stopped");
+        tracing::info!(?outcome, undelivered_messages = total.messages, undelivered_bytes = total.bytes, "stopped");
         outcome
     }
 }

@@ -158,7 +158,7 @@ fn route_json(route: &crate::config::Route) -> Json {
         RouteKind::Topic { overflow, .. } => {
             entry["overflow"] = json!(overflow.map(myelin_bus::Overflow::as_str));
         }
-        RouteKind::Pipeline { .. } => {}
+        RouteKind::Pipeline { .. } | RouteKind::Pair { .. } => {}
     }
     entry
 }

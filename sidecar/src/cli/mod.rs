@@ -15,6 +15,7 @@ mod req;
 mod serve;
 mod server;
 mod sub;
+mod zmq;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,7 @@ enum Verb {
     Req(req::Args),
     Reply(reply::Args),
     Agents(agents::Args),
+    Zmq(zmq::Args),
     Doctor(doctor::Args),
     Config(config::Args),
     Import(import::Args),
@@ -82,6 +84,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Req(args) => server::block_on(req::run(args)),
         Verb::Reply(args) => server::block_on(reply::run(args)),
         Verb::Agents(args) => server::block_on(agents::run(args)),
+        Verb::Zmq(args) => server::block_on(zmq::run(args)),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Config(args) => config::run(args),
         Verb::Import(args) => import::run(args),

@@ -109,16 +109,17 @@ impl Reader<'_> {
         let errors_before = self.errors.len();
         let named = entries(table).find_map(|(key, _, value)| (key == "name").then(|| value.get_ref().as_str()).flatten());
         let label = named.map_or_else(|| format!("route[{index}]"), |name| format!("route {name:?}"));
-        let kind_name = self.required(table, at, &label, "kind", "write kind = \"service\", \"topic\" or \"pipeline\"");
+        let kind_name = self.required(table, at, &label, "kind", "write kind = \"service\", \"topic\", \"pipeline\" or \"pair\"");
         let name = self.required(table, at, &label, "name", "each route needs a unique name");
         let fields: &[&str] = match kind_name.as_deref() {
             Some("service") => &["callers", "agents", "window", "on_caller_gone", "fail_fast"],
             Some("topic") => &["publishers", "subscribers", "overflow"],
             Some("pipeline") => &["producers", "consumers"],
+            Some("pair") => &["a", "b"],
             Some(other) => {
                 let at = table.iter().find(|(key, _)| key.get_ref() == "kind").map_or(at, |(_, value)| value.span().start);
-                let suggestion = nearest(other, ["service", "topic", "pipeline"]).map(str::to_owned);
-                let expected = "one of service, topic, pipeline".to_owned();
+                let suggestion = nearest(other, ["service", "topic", "pipeline", "pair"]).map(str::to_owned);
+                let expected = "one of service, topic, pipeline, pair".to_owned();
                 self.fail(at, &format!("{label}.kind"), Problem::BadValue { found: other.to_owned(), expected, suggestion });
                 return None;
             }
@@ -137,6 +138,7 @@ impl Reader<'_> {
                 RouteKind::Service { callers: first, agents: second, window: window.unwrap_or(1), on_caller_gone, fail_fast }
             }
             Some("topic") => RouteKind::Topic { publishers: first, subscribers: second, overflow },
+            Some("pair") => RouteKind::Pair { a: first, b: second },
             _ => RouteKind::Pipeline { producers: first, consumers: second },
         };
         Some(Route { name: name?, kind, origin: self.origin(at) })

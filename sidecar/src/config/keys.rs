@@ -67,6 +67,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("limits.handshake", "MYELIN_LIMITS_HANDSHAKE", duration(100, 60_000), "5s"),
     key("limits.queue_bytes", "MYELIN_LIMITS_QUEUE_BYTES", size(KIB, GIB), "8MiB"),
     key("limits.queue_messages", "MYELIN_LIMITS_QUEUE_MESSAGES", count(1, 10_000_000), "65536"),
+    // Below the floor of each connection's share, thousands of peers would leave nothing to share.
+    key("limits.queued_bytes", "MYELIN_LIMITS_QUEUED_BYTES", size(16 * MIB, 64 * GIB), "256MiB"),
 ];
 
 /// Variables that start with `MYELIN_` and are no keys: they steer the program before there is a configuration.

@@ -35,6 +35,8 @@ pub(crate) enum RouteKind {
     Topic { publishers: Side, subscribers: Side, overflow: Option<Overflow> },
     /// PUSH agents reach PULL agents. A full queue always holds the producers back, as a PUSH socket would.
     Pipeline { producers: Side, consumers: Side },
+    /// One PAIR agent talks to one PAIR agent.
+    Pair { a: Side, b: Side },
 }
 
 /// The endpoints of one side of a route: where we bind, and where we connect to.
@@ -75,6 +77,8 @@ pub(crate) enum Role {
     Subscribers,
     Producers,
     Consumers,
+    A,
+    B,
 }
 
 impl Role {
@@ -86,6 +90,8 @@ impl Role {
             Self::Subscribers => "subscribers",
             Self::Producers => "producers",
             Self::Consumers => "consumers",
+            Self::A => "a",
+            Self::B => "b",
         }
     }
 
@@ -98,6 +104,7 @@ impl Role {
             Self::Subscribers => &["SUB", "XSUB"],
             Self::Producers => &["PUSH"],
             Self::Consumers => &["PULL"],
+            Self::A | Self::B => &["PAIR"],
         }
     }
 }
@@ -115,15 +122,17 @@ impl RouteKind {
             Self::Service { .. } => "service",
             Self::Topic { .. } => "topic",
             Self::Pipeline { .. } => "pipeline",
+            Self::Pair { .. } => "pair",
         }
     }
 
-    /// Both sides, the one that sends first.
+    /// Both sides, the one that sends first, if one does.
     pub(crate) const fn sides(&self) -> [(Role, &Side); 2] {
         match self {
             Self::Service { callers, agents, .. } => [(Role::Callers, callers), (Role::Agents, agents)],
             Self::Topic { publishers, subscribers, .. } => [(Role::Publishers, publishers), (Role::Subscribers, subscribers)],
             Self::Pipeline { producers, consumers } => [(Role::Producers, producers), (Role::Consumers, consumers)],
+            Self::Pair { a, b } => [(Role::A, a), (Role::B, b)],
         }
     }
 }

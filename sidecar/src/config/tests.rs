@@ -52,7 +52,7 @@ fn the_commented_routes_of_the_example_are_valid() {
     let uncommented: String = EXAMPLE[start..].lines().map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line))).collect();
     let (_, routes) = read(&uncommented).expect("the commented routes parse");
     let kinds: Vec<_> = routes.iter().map(|route| route.kind.as_str()).collect();
-    assert_eq!(kinds, ["service", "topic", "pipeline"]);
+    assert_eq!(kinds, ["service", "topic", "pipeline", "pair"]);
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn each_fault_is_one_line_with_file_line_and_key() {
         ("[[route]]\nkind = 'topic'", "m.toml:1: route[0].name: missing, each route needs a unique name"),
         (
             "[[route]]\nname = 'a'\nkind = 'servce'",
-            "m.toml:3: route \"a\".kind: \"servce\" is not one of service, topic, pipeline, did you mean service?",
+            "m.toml:3: route \"a\".kind: \"servce\" is not one of service, topic, pipeline, pair, did you mean service?",
         ),
         ("[[route]]\nname = 'a'\nkind = 'topic'\npublisher = {}", "m.toml:4: route \"a\".publisher: unknown key, did you mean publishers?"),
         (

@@ -80,6 +80,8 @@ pub(crate) struct Limits {
     pub(crate) queue_bytes: usize,
     /// Per peer.
     pub(crate) queue_messages: usize,
+    /// Of all peers together, ZeroMQ agents and NATS clients.
+    pub(crate) queued_bytes: usize,
 }
 
 impl Config {
@@ -109,6 +111,7 @@ impl Config {
                 handshake: settings.duration("limits.handshake"),
                 queue_bytes: settings.number("limits.queue_bytes"),
                 queue_messages: settings.number("limits.queue_messages"),
+                queued_bytes: settings.number("limits.queued_bytes"),
             },
             routes,
             settings,

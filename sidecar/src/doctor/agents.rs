@@ -48,6 +48,7 @@ const fn counterpart(role: Role) -> &'static str {
         Role::Subscribers => "XPUB",
         Role::Producers => "PULL",
         Role::Consumers => "PUSH",
+        Role::A | Role::B => "PAIR",
     }
 }
 

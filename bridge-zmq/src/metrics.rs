@@ -1,7 +1,7 @@
 //! What the front counts. Handles work unregistered; [`Metrics::register`] makes them visible.
 
 use myelin_bus::Overflow;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -74,7 +74,7 @@ pub enum DisconnectKind {
 }
 
 /// What dropped a message on its way to a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropCause {
     /// The policy `drop_oldest`.
     DropOldest,
@@ -86,6 +86,21 @@ pub enum DropCause {
 
 impl DropCause {
     const ALL: [Self; 3] = [Self::DropOldest, Self::DropNewest, Self::Disconnected];
+
+    /// The name in labels: policies are called as in the configuration.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::DropOldest => Overflow::DropOldest.as_str(),
+            Self::DropNewest => Overflow::DropNewest.as_str(),
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+impl EncodeLabelValue for DropCause {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.as_str().encode(encoder)
+    }
 }
 
 /// The drops of one route, looked up once.
@@ -179,6 +194,11 @@ impl Metrics {
     pub(crate) fn route_drops(&self, route: &str) -> RouteDrops {
         let of = |policy| self.drops.get_or_create(&DropLabels { route: route.to_owned(), policy }).clone();
         RouteDrops { of_route: DropCause::ALL.map(of), total: self.drops_total.clone() }
+    }
+
+    /// For sockets of no route: only the total counts.
+    pub(crate) fn unlisted_drops(&self) -> RouteDrops {
+        RouteDrops { of_route: Default::default(), total: self.drops_total.clone() }
     }
 
     /// Connections that failed their handshake for this reason.

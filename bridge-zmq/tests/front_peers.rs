@@ -33,7 +33,11 @@ async fn a_peer_is_listed_with_what_it_is_and_did_until_it_leaves() {
     jobs.connected(1).await;
     other.connected(3).await;
     let local = dealer.stream.local_addr().unwrap();
-    raw(move || dealer.send(&hex("0001 61 0001 62"))).await;
+    let _dealer = raw(move || {
+        dealer.send(&hex("0001 61 0001 62"));
+        dealer
+    })
+    .await;
     jobs.messages(2).await;
     jobs.peers()[0].send(&frames(&[b"reply"]));
 
@@ -130,7 +134,7 @@ async fn the_budget_of_the_process_meets_the_fullest_and_drops_are_counted_by_ro
     assert_eq!((metrics.drops(DropCause::DropNewest), budget.drops()), (1, 1));
     let mut page = String::new();
     prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
-    assert!(page.contains("myelin_zmq_messages_dropped_total{route=\"feed\",policy=\"DropNewest\"} 1"), "{page}");
+    assert!(page.contains("myelin_zmq_messages_dropped_total{route=\"feed\",policy=\"drop_newest\"} 1"), "{page}");
     assert!(page.contains(&format!("myelin_bus_queued_bytes {}", budget.queued_bytes())), "{page}");
     drop(peer);
     front.shutdown().await;

@@ -17,7 +17,7 @@ pub(super) struct Tag {
 
 impl Tag {
     pub(super) fn none(metrics: &Metrics) -> Self {
-        Self { route: Arc::default(), side: "", group: None, drops: metrics.route_drops("") }
+        Self { route: Arc::default(), side: "", group: None, drops: metrics.unlisted_drops() }
     }
 
     pub(super) fn dropped(&self, cause: DropCause, messages: u64) {
@@ -25,7 +25,8 @@ impl Tag {
     }
 
     fn with_drops(self, metrics: &Metrics) -> Self {
-        let drops = metrics.route_drops(self.group.as_ref().unwrap_or(&self.route));
+        let listed = self.group.as_ref().unwrap_or(&self.route);
+        let drops = if listed.is_empty() { metrics.unlisted_drops() } else { metrics.route_drops(listed) };
         Self { drops, ..self }
     }
 }

@@ -106,7 +106,7 @@ fn encode_prefixed(first: u8, prefix: &[u8]) -> Bytes {
     out.freeze()
 }
 
-fn encode(name: &[u8], parts: &[&[u8]]) -> Bytes {
+pub(super) fn encode(name: &[u8], parts: &[&[u8]]) -> Bytes {
     let len = 1 + name.len() + parts.iter().map(|part| part.len()).sum::<usize>();
     let mut out = BytesMut::with_capacity(9 + len);
     match u8::try_from(len) {

@@ -43,6 +43,12 @@ pub enum CodecError {
         /// The command's name, or `unnamed`.
         name: &'static str,
     },
+    /// A frame of a CURVE session that was not sealed for it, or not now.
+    #[error("{detail}")]
+    Sealed {
+        /// What is wrong with it.
+        detail: &'static str,
+    },
 }
 
 /// Why a connection did not become a session.

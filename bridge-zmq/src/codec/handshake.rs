@@ -1,8 +1,8 @@
 //! Greeting and security handshake, fed to `omq-proto` one piece at a time so that what follows stays ours.
 //!
 //! `omq-proto` would take bytes of the data phase along with the last handshake frame and keep them. So the outer framing of the handshake is
-//! read here: exactly 64 bytes of greeting, then one whole command frame per step, each within [`HANDSHAKE_FRAME_BYTES_MAX`]. A security
-//! mechanism that transforms the data phase (CURVE) would hand its transform over together with the [`Session`].
+//! read here: exactly 64 bytes of greeting, then one whole command frame per step, each within [`HANDSHAKE_FRAME_BYTES_MAX`]. CURVE is ours
+//! (see [`curve`](super::curve)): it hands its [`Transform`] over at the end, and the data phase uses it.
 
 use std::sync::Arc;
 
@@ -12,53 +12,32 @@ use omq_proto::proto::connection::{Connection, ConnectionConfig, Event, Role as 
 use omq_proto::proto::mechanism::{Authenticator, MechanismPeerInfo, MechanismSetup};
 
 use super::command::printable;
+use super::curve::{CurveHandshake, Transform};
+use super::greeting::{GREETING_BYTES, MINOR_AT, SIGNATURE_LENGTH_AT, check_greeting, check_mechanism};
 use super::header::Header;
+use super::session::{Role, Session};
 use super::{ClientSecurity, HandshakeError, Mechanism, ServerSecurity, SocketType};
 
 /// Longest handshake frame. READY with an identity and a few properties is below 1 KiB.
 pub(super) const HANDSHAKE_FRAME_BYTES_MAX: usize = 64 * 1024;
 
-const GREETING_BYTES: usize = 64;
-const SIGNATURE_BYTES: usize = 10;
-const SIGNATURE_LENGTH_AT: usize = 8;
-const MECHANISM_AT: std::ops::Range<usize> = 12..32;
-
-/// The beginnings of requests that end up on a ZMTP port by mistake.
-const HTTP_STARTS: [&[u8]; 8] = [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS ", b"DELETE ", b"CONNECT ", b"PRI "];
-
-/// Who opened the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The peer did.
-    Accepted,
-    /// We did.
-    Connected,
-}
-
-/// What a finished handshake has settled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// The lower of both minor versions of ZMTP 3: 0 knows no heartbeats and subscribes by messages, 1 by commands.
-    pub minor: u8,
-    /// What the peer is.
-    pub peer_type: SocketType,
-    /// What the peer calls itself, up to 255 bytes; empty when it does not. Nothing vouches for it.
-    pub identity: Bytes,
-    /// How the peer proved who it is.
-    pub mechanism: Mechanism,
-    /// The name of whom the peer proved to be; `None` when we asked for no proof.
-    pub user: Option<Arc<str>>,
+/// Who knows the mechanism.
+#[derive(Debug)]
+enum Engine {
+    Wire(Box<Connection>),
+    Curve(Box<CurveHandshake>),
 }
 
 /// The handshake of one connection.
 #[derive(Debug)]
 pub struct Handshake {
-    connection: Connection,
+    engine: Engine,
     identity_len: usize,
     ours: SocketType,
     mechanism: Mechanism,
     greeted: bool,
     introduced: bool,
+    transform: Option<Transform>,
 }
 
 impl Handshake {
@@ -81,6 +60,9 @@ impl Handshake {
                 };
                 MechanismSetup::PlainServer { authenticator: Authenticator::new(check) }
             }
+            ServerSecurity::Curve(known) => {
+                return Self::over(Engine::curve(CurveHandshake::server(known, ours)), ours, 0, Mechanism::Curve);
+            }
         };
         Self::begin(Role::Accepted, ours, Bytes::new(), security.mechanism(), setup)
     }
@@ -93,6 +75,10 @@ impl Handshake {
             ClientSecurity::Plain(login) => {
                 MechanismSetup::PlainClient { username: login.user.to_string(), password: login.password.to_string() }
             }
+            ClientSecurity::Curve(known) => {
+                let identity_len = identity.len();
+                return Self::over(Engine::curve(CurveHandshake::client(known, ours, identity)), ours, identity_len, Mechanism::Curve);
+            }
         };
         Self::begin(Role::Connected, ours, identity, security.mechanism(), setup)
     }
@@ -104,7 +90,11 @@ impl Handshake {
         };
         let identity_len = identity.len();
         let config = ConnectionConfig::new(role, ours.to_wire()).identity(identity).mechanism(setup);
-        Self { connection: Connection::new(config), identity_len, ours, mechanism, greeted: false, introduced: false }
+        Self::over(Engine::Wire(Box::new(Connection::new(config))), ours, identity_len, mechanism)
+    }
+
+    fn over(engine: Engine, ours: SocketType, identity_len: usize, mechanism: Mechanism) -> Self {
+        Self { engine, identity_len, ours, mechanism, greeted: false, introduced: false, transform: None }
     }
 
     /// Takes what the handshake needs from the front of `input`, and no byte more. `None` until the handshake is complete.
@@ -119,24 +109,27 @@ impl Handshake {
             if input.len() < GREETING_BYTES {
                 return Ok(None);
             }
-            self.check_mechanism(&input[MECHANISM_AT])?;
-            self.feed(input.split_to(GREETING_BYTES).freeze())?;
+            check_mechanism(self.mechanism, input)?;
+            self.greet(input.split_to(GREETING_BYTES).freeze())?;
             self.greeted = true;
         }
         loop {
-            if let Some(session) = self.session()? {
+            let Some(frame) = take_frame(input)? else { return Ok(None) };
+            if let Some(session) = self.feed(frame)? {
                 return Ok(Some(session));
             }
-            let Some(frame) = take_frame(input)? else { return Ok(None) };
-            self.feed(frame)?;
         }
+    }
+
+    /// What the data phase is sealed with, once the session is there; `None` when it is not.
+    pub fn transform(&mut self) -> Option<Transform> {
+        self.transform.take()
     }
 
     /// Takes the bytes that are to be sent now; empty when there are none.
     #[must_use = "these bytes are handed out once"]
     pub fn output(&mut self) -> Bytes {
-        let bytes = self.connection.poll_transmit();
-        self.connection.advance_transmit(bytes.len());
+        let bytes = self.engine.output();
         if self.introduced || bytes.is_empty() {
             return bytes;
         }
@@ -147,70 +140,77 @@ impl Handshake {
         greeting.freeze()
     }
 
-    fn check_mechanism(&self, theirs: &[u8]) -> Result<(), HandshakeError> {
-        let name = theirs.split(|byte| *byte == 0).next().unwrap_or_default();
-        if name == self.mechanism.as_str().as_bytes() {
-            return Ok(());
+    fn greet(&mut self, greeting: Bytes) -> Result<(), HandshakeError> {
+        match &mut self.engine {
+            Engine::Wire(connection) => feed(connection, greeting, self.ours, self.mechanism).map(|_| ()),
+            Engine::Curve(curve) => curve.begin(greeting[MINOR_AT]),
         }
-        Err(HandshakeError::Mechanism { ours: self.mechanism, theirs: printable(name) })
     }
 
-    fn feed(&mut self, bytes: Bytes) -> Result<(), HandshakeError> {
-        let theirs = declared_type(&bytes);
-        self.connection.handle_input(bytes).map_err(|error| match error {
-            WireError::UnsupportedZmtpVersion { major, .. } => HandshakeError::Version { major },
-            WireError::HandshakeRefused(refusal) => HandshakeError::Refused { reason: printable(refusal.reason.as_bytes()) },
-            WireError::HandshakeFailed(detail) => match theirs {
-                Some(theirs) if detail.starts_with("incompatible socket types") => HandshakeError::Incompatible { ours: self.ours, theirs },
-                _ if detail.contains("authentication failed") => HandshakeError::Denied { mechanism: self.mechanism },
-                _ => HandshakeError::Violation { detail: detail.into() },
-            },
-            error => HandshakeError::Violation { detail: error.to_string().into() },
-        })
-    }
-
-    fn session(&mut self) -> Result<Option<Session>, HandshakeError> {
-        match self.connection.poll_event() {
-            None => Ok(None),
-            Some(Event::HandshakeSucceeded { peer_minor, peer_properties }) => {
-                let wire = peer_properties.socket_type;
-                let peer_type = wire.and_then(SocketType::from_wire).ok_or_else(|| HandshakeError::Incompatible {
-                    ours: self.ours,
-                    theirs: wire.map_or("unnamed", |wire| wire.as_str()).into(),
-                })?;
-                // A copy, for the identity outlives the frame it came in.
-                let identity = peer_properties.identity.as_deref().map(Bytes::copy_from_slice).unwrap_or_default();
-                let user = peer_properties.authentication.username.as_deref().map(Arc::from);
-                Ok(Some(Session { minor: peer_minor, peer_type, identity, mechanism: self.mechanism, user }))
-            }
-            Some(_) => Err(HandshakeError::Violation { detail: "message before the end of the handshake".into() }),
+    fn feed(&mut self, frame: Frame) -> Result<Option<Session>, HandshakeError> {
+        match &mut self.engine {
+            Engine::Wire(connection) => feed(connection, frame.bytes, self.ours, self.mechanism),
+            Engine::Curve(curve) => Ok(curve.command(&frame.bytes.slice(frame.header_len..))?.map(|(session, transform)| {
+                self.transform = Some(transform);
+                session
+            })),
         }
     }
 }
 
-/// Judges what is there of a greeting: a mistaken peer is told apart by its first bytes, not by a deadline.
-fn check_greeting(input: &[u8]) -> Result<(), HandshakeError> {
-    let Some(&first) = input.first() else { return Ok(()) };
-    if first == 0xff {
-        return match input.get(SIGNATURE_BYTES - 1) {
-            Some(&last) if last != 0x7f => Err(HandshakeError::NotZmtp { first: last }),
-            _ => match input.get(SIGNATURE_BYTES) {
-                Some(&major) if major < 3 => Err(HandshakeError::Version { major }),
-                _ => Ok(()),
-            },
-        };
+impl Engine {
+    fn curve(handshake: CurveHandshake) -> Self {
+        Self::Curve(Box::new(handshake))
     }
-    if HTTP_STARTS.iter().any(|start| input.starts_with(start)) {
-        return Err(HandshakeError::Http);
+
+    fn output(&mut self) -> Bytes {
+        match self {
+            Self::Wire(connection) => {
+                let bytes = connection.poll_transmit();
+                connection.advance_transmit(bytes.len());
+                bytes
+            }
+            Self::Curve(curve) => curve.output(),
+        }
     }
-    if HTTP_STARTS.iter().any(|start| start.starts_with(input)) {
-        return Ok(());
+}
+
+fn feed(connection: &mut Connection, bytes: Bytes, ours: SocketType, mechanism: Mechanism) -> Result<Option<Session>, HandshakeError> {
+    let theirs = declared_type(&bytes);
+    connection.handle_input(bytes).map_err(|error| match error {
+        WireError::UnsupportedZmtpVersion { major, .. } => HandshakeError::Version { major },
+        WireError::HandshakeRefused(refusal) => HandshakeError::Refused { reason: printable(refusal.reason.as_bytes()) },
+        WireError::HandshakeFailed(detail) => match theirs {
+            Some(theirs) if detail.starts_with("incompatible socket types") => HandshakeError::Incompatible { ours, theirs },
+            _ if detail.contains("authentication failed") => HandshakeError::Denied { mechanism },
+            _ => HandshakeError::Violation { detail: detail.into() },
+        },
+        error => HandshakeError::Violation { detail: error.to_string().into() },
+    })?;
+    match connection.poll_event() {
+        None => Ok(None),
+        Some(Event::HandshakeSucceeded { peer_minor, peer_properties }) => {
+            let wire = peer_properties.socket_type;
+            let peer_type = wire
+                .and_then(SocketType::from_wire)
+                .ok_or_else(|| HandshakeError::Incompatible { ours, theirs: wire.map_or("unnamed", |wire| wire.as_str()).into() })?;
+            // A copy, for the identity outlives the frame it came in.
+            let identity = peer_properties.identity.as_deref().map(Bytes::copy_from_slice).unwrap_or_default();
+            let user = peer_properties.authentication.username.as_deref().map(Arc::from);
+            Ok(Some(Session { minor: peer_minor, peer_type, identity, mechanism, user }))
+        }
+        Some(_) => Err(HandshakeError::Violation { detail: "message before the end of the handshake".into() }),
     }
-    Err(if input.starts_with(&[0x16, 0x03]) { HandshakeError::Tls } else { HandshakeError::NotZmtp { first } })
+}
+
+/// One command frame, header and all.
+struct Frame {
+    bytes: Bytes,
+    header_len: usize,
 }
 
 /// One whole command frame from the front of `input`.
-fn take_frame(input: &mut BytesMut) -> Result<Option<Bytes>, HandshakeError> {
+fn take_frame(input: &mut BytesMut) -> Result<Option<Frame>, HandshakeError> {
     let header = match Header::parse(input) {
         Ok(Some(header)) => header,
         Ok(None) => return Ok(None),
@@ -224,7 +224,7 @@ fn take_frame(input: &mut BytesMut) -> Result<Option<Bytes>, HandshakeError> {
         _ => return Err(HandshakeError::TooLarge { declared: header.payload_len, limit: HANDSHAKE_FRAME_BYTES_MAX }),
     };
     let end = header.header_len + payload_len;
-    Ok((input.len() >= end).then(|| input.split_to(end).freeze()))
+    Ok((input.len() >= end).then(|| Frame { bytes: input.split_to(end).freeze(), header_len: header.header_len }))
 }
 
 /// The value of Socket-Type in a READY frame, for the error that names it.

@@ -10,28 +10,34 @@
 //! - **Bounded.** What is held for an incomplete message is at most its limit plus 9 bytes per frame.
 
 mod command;
+pub mod curve;
 mod error;
+mod greeting;
 mod handshake;
 mod header;
 mod limit;
 mod plain;
+mod sealed;
 mod secret;
 mod security;
+mod session;
 mod socket;
 
 use bytes::{Buf, Bytes, BytesMut};
 use myelin_bus::wire::{Body, Frames};
 
+use self::curve::Opener;
 use self::header::Header;
 
 pub use self::command::{Command, encode_cancel, encode_ping, encode_pong, encode_subscribe};
 pub use self::error::{CodecError, HandshakeError};
-pub use self::handshake::{Handshake, Role, Session};
+pub use self::handshake::Handshake;
 pub use self::limit::{FramesLimit, LimitError, MessageLimit};
 pub use self::plain::{Login, Users};
 pub use self::secret::SecretError;
 use self::secret::secrets;
 pub use self::security::{ClientSecurity, Mechanism, ServerSecurity};
+pub use self::session::{Role, Session};
 pub use self::socket::SocketType;
 
 /// Longest command: subscriptions are the only long ones, and a prefix of 64 KiB selects nothing that a shorter one would not.
@@ -66,6 +72,8 @@ pub struct Codec {
     upstream: Upstream,
     partial: Partial,
     missing: usize,
+    /// Opens the frames of a CURVE session.
+    opener: Option<Opener>,
 }
 
 /// The message whose last frame has not come yet.
@@ -85,7 +93,13 @@ impl Codec {
     /// A codec for a session that has just finished its handshake.
     #[must_use]
     pub fn new(limits: CodecLimits, upstream: Upstream) -> Self {
-        Self { limits, upstream, partial: Partial::default(), missing: 2 }
+        Self { limits, upstream, partial: Partial::default(), missing: 2, opener: None }
+    }
+
+    /// The same for a session whose frames are sealed.
+    #[must_use]
+    pub fn sealed(limits: CodecLimits, upstream: Upstream, opener: Opener) -> Self {
+        Self { opener: Some(opener), ..Self::new(limits, upstream) }
     }
 
     /// Takes every complete message and command from the front of `input` and appends them to `messages` and `commands`, each in order.
@@ -96,6 +110,9 @@ impl Codec {
     /// When the bytes are not ZMTP 3 or exceed a limit. What was complete before the violation has been appended.
     pub fn handle(&mut self, input: &mut BytesMut, messages: &mut Vec<Body>, commands: &mut Vec<Command>) -> Result<(), CodecError> {
         let copies = input.len() <= COPY_BYTES_MAX;
+        if self.opener.is_some() {
+            return self.handle_sealed(input, copies, messages, commands);
+        }
         loop {
             let at = self.partial.scanned;
             let Some(header) = Header::parse(&input[at..])? else {
@@ -181,6 +198,10 @@ impl Codec {
         } else {
             input.split_to(scanned).freeze()
         };
+        self.emit(packed, messages, commands);
+    }
+
+    fn emit(&mut self, packed: Bytes, messages: &mut Vec<Body>, commands: &mut Vec<Command>) {
         let frames = Frames::from_parsed(packed, self.partial.frames);
         self.partial.scanned = 0;
         self.partial.frames = 0;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::curve::{CurveClient, CurveServer};
 use super::plain::{Login, Users};
 
 /// What a listener asks of whoever connects. Clones share the secrets.
@@ -13,6 +14,8 @@ pub enum ServerSecurity {
     Null,
     /// A user name and a password, readable by everybody on the way.
     Plain(Arc<Users>),
+    /// A listed key; nobody on the way reads or changes a message.
+    Curve(Arc<CurveServer>),
 }
 
 /// What a connector tells whom it connects to. Clones share the secrets.
@@ -23,6 +26,8 @@ pub enum ClientSecurity {
     Null,
     /// A user name and a password, readable by everybody on the way.
     Plain(Arc<Login>),
+    /// A key, to the owner of a known one; nobody on the way reads or changes a message.
+    Curve(Arc<CurveClient>),
 }
 
 /// The name of a security mechanism, as greetings carry it.
@@ -33,6 +38,8 @@ pub enum Mechanism {
     Null,
     /// A password, no secrecy.
     Plain,
+    /// Keys, and secrecy.
+    Curve,
 }
 
 impl ServerSecurity {
@@ -42,6 +49,7 @@ impl ServerSecurity {
         match self {
             Self::Null => Mechanism::Null,
             Self::Plain(_) => Mechanism::Plain,
+            Self::Curve(_) => Mechanism::Curve,
         }
     }
 }
@@ -53,6 +61,7 @@ impl ClientSecurity {
         match self {
             Self::Null => Mechanism::Null,
             Self::Plain(_) => Mechanism::Plain,
+            Self::Curve(_) => Mechanism::Curve,
         }
     }
 }
@@ -64,6 +73,7 @@ impl Mechanism {
         match self {
             Self::Null => "NULL",
             Self::Plain => "PLAIN",
+            Self::Curve => "CURVE",
         }
     }
 }

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use myelin_bus::Pressure;
-use myelin_bus::outlet::OutletError;
+use myelin_bus::outlet::{OutletError, Seal};
 use myelin_bus::wire::Body;
+use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::OwnedReadHalf;
@@ -28,6 +29,7 @@ use super::heartbeat::{Due, Heartbeat};
 use super::peers::Peers;
 use super::tag::Tag;
 use super::{DisconnectReason, FrontConfig, Peer, PeerHandler, SubscriptionChange};
+use crate::codec::curve::{Opener, Sealer, Transform};
 use crate::codec::{self, Codec, Command, SocketType, Upstream};
 use crate::metrics::{DisconnectKind, Metrics};
 
@@ -79,13 +81,17 @@ struct Connection<'a> {
 /// Serves a connection from the end of its handshake to its end.
 pub(super) async fn run(established: Established, peer: &Arc<Peer>, context: &SocketContext) {
     let (mut reader, writer) = established.stream.into_split();
+    let opener = established.transform.map(|Transform { sealer, opener }| {
+        peer.outlet().seal_with(Box::new(Sealing(Mutex::new(sealer))));
+        opener
+    });
     peer.outlet().attach(writer);
     let guard = Guard { peer, context };
     context.metrics.connections.inc();
     context.metrics.connections_opened.inc();
     context.peers.enter(peer);
     context.handler.connected(peer);
-    let reason = Connection::new(context, peer, established.input).run(&mut reader).await;
+    let reason = Connection::new(context, peer, established.input, opener).run(&mut reader).await;
     if matches!(reason, DisconnectReason::Closed { .. } | DisconnectReason::HandedOver { .. } | DisconnectReason::Shutdown) {
         linger(peer, context.config.linger).await;
     }
@@ -95,6 +101,15 @@ pub(super) async fn run(established: Established, peer: &Arc<Peer>, context: &So
         debug!(peer = %peer.id(), %error, "shutdown failed, the socket is already gone");
     }
     guard.finish(&reason);
+}
+
+/// The outlet writes for one producer at a time, so the lock is never waited for.
+struct Sealing(Mutex<Sealer>);
+
+impl Seal for Sealing {
+    fn seal(&self, plain: &[u8], out: &mut BytesMut) {
+        self.0.lock().seal(plain, out);
+    }
 }
 
 /// Writes what is queued before the socket closes.
@@ -111,13 +126,16 @@ async fn linger(peer: &Peer, limit: Duration) {
 }
 
 impl<'a> Connection<'a> {
-    fn new(context: &'a SocketContext, peer: &'a Arc<Peer>, input: BytesMut) -> Self {
+    fn new(context: &'a SocketContext, peer: &'a Arc<Peer>, input: BytesMut, opener: Option<Opener>) -> Self {
         let upstream = if context.socket.publishes() { Upstream::Subscriptions } else { Upstream::Messages };
         let heartbeat = context.config.heartbeat.filter(|_| peer.answers_pings());
         Self {
             context,
             peer,
-            codec: Codec::new(context.config.codec_limits(), upstream),
+            codec: match opener {
+                None => Codec::new(context.config.codec_limits(), upstream),
+                Some(opener) => Codec::sealed(context.config.codec_limits(), upstream, opener),
+            },
             buffer: ReadBuffer::new(input),
             incomplete: context.incomplete.share(),
             messages: Vec::new(),

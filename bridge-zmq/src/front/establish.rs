@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::codec::curve::Transform;
 use crate::codec::{Handshake, HandshakeError, Role, Session};
 use crate::metrics::HandshakeFailure;
 
@@ -29,6 +30,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 pub(super) struct Established {
     pub(super) stream: TcpStream,
     pub(super) session: Session,
+    /// What the data phase is sealed with, if it is.
+    pub(super) transform: Option<Transform>,
     pub(super) remote: SocketAddr,
     pub(super) local: SocketAddr,
     /// Bytes of the data phase that came along.
@@ -81,10 +84,10 @@ pub(super) async fn establish(
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))?;
     let mut input = BytesMut::with_capacity(READ_BYTES);
-    let session = timeout(limit, shake_hands(&mut stream, role, handshake, &mut input))
+    let (session, transform) = timeout(limit, shake_hands(&mut stream, role, handshake, &mut input))
         .await
         .map_err(|_| EstablishError::Timeout { after: limit })??;
-    Ok(Established { stream, session, remote, local, input })
+    Ok(Established { stream, session, transform, remote, local, input })
 }
 
 async fn shake_hands(
@@ -92,7 +95,7 @@ async fn shake_hands(
     role: Role,
     mut handshake: Handshake,
     input: &mut BytesMut,
-) -> Result<Session, EstablishError> {
+) -> Result<(Session, Option<Transform>), EstablishError> {
     if role == Role::Accepted && matches!(timeout(FIRST_BYTES_GRACE, stream.readable()).await, Ok(Ok(()))) {
         read_some(stream, input).await?;
     }
@@ -107,7 +110,7 @@ async fn shake_hands(
             stream.write_all(&output).await?;
         }
         if let Some(session) = step? {
-            return Ok(session);
+            return Ok((session, handshake.transform()));
         }
         read_some(stream, input).await?;
     }

@@ -50,6 +50,7 @@ pub use self::peer::{DisconnectReason, Peer, PeerId, SubscriptionChange};
 pub use self::peers::{FailedHandshake, PeerPage, PeerQuery, PeerStatus};
 pub use self::traffic::Passed;
 pub use self::undelivered::Undelivered;
+pub use crate::codec::curve::{Clients, CurveClient, CurveServer, KeyPair, PublicKey};
 pub use crate::codec::{ClientSecurity, Login, Mechanism, SecretError, ServerSecurity, SocketType, Users};
 
 /// What a route does with the peers of one of its sockets. All calls are inline on the peer's task: none may block.

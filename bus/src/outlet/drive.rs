@@ -14,6 +14,9 @@ impl Outlet {
     /// Writes `wire` and whatever is appended meanwhile, until nothing waits, the socket is full or the turns are used up.
     pub(super) fn write(&self, mut wire: Wire) {
         for _ in 0..TURNS_MAX {
+            if let Some(seal) = self.seal.get() {
+                wire.seal(&**seal);
+            }
             let outcome = self.write_once(&mut wire);
             let mut state = self.state.lock();
             if state.phase == Phase::Closed {

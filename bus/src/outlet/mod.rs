@@ -17,28 +17,32 @@ mod config;
 mod drive;
 mod push;
 mod queue;
+mod seal;
 mod state;
 mod wire;
+mod writer;
 
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 
 pub use self::budget::Budget;
 pub use self::config::{OutletConfig, OutletError, Pushed, Queued};
 pub use self::push::Batch;
+pub use self::seal::Seal;
 use self::state::{Phase, State};
+pub use self::writer::Writer;
 
 /// The write side of one connection. See the [module](self).
 pub struct Outlet {
     config: OutletConfig,
     budget: Budget,
     state: Mutex<State>,
-    writer: OnceLock<OwnedWriteHalf>,
+    writer: OnceLock<Writer>,
+    seal: OnceLock<Box<dyn Seal>>,
     dropped: AtomicU64,
     /// Wakes the connection's task: a write would block, or the outlet closed.
     driver: Notify,
@@ -63,15 +67,21 @@ impl Outlet {
             budget: budget.clone(),
             state: Mutex::new(State::new(config)),
             writer: OnceLock::new(),
+            seal: OnceLock::new(),
             dropped: AtomicU64::new(0),
             driver: Notify::new(),
             room: Notify::new(),
         }
     }
 
+    /// From here on, what is written goes through `seal`. To be called before [`attach`](Self::attach); a second one is ignored.
+    pub fn seal_with(&self, seal: Box<dyn Seal>) {
+        drop(self.seal.set(seal));
+    }
+
     /// Gives the outlet its socket and writes what has waited. A second socket is ignored: an outlet serves one connection.
-    pub fn attach(&self, writer: OwnedWriteHalf) {
-        if self.writer.set(writer).is_err() {
+    pub fn attach(&self, writer: impl Into<Writer>) {
+        if self.writer.set(writer.into()).is_err() {
             return;
         }
         let mut state = self.state.lock();

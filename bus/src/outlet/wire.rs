@@ -5,10 +5,14 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::Seal;
 use super::queue::{RETAINED_BYTES_MAX, RETAINED_ENTRIES_MAX};
 
 /// Slices in one vectored write; Linux takes 1,024, beyond 64 the gain is not measurable.
 const SLICES_MAX: usize = 64;
+
+/// Room for what sealing adds to the few small messages of an ordinary write.
+const SEAL_ROOM: usize = 256;
 
 /// Bytes on their way into the socket.
 #[derive(Debug, Default)]
@@ -18,6 +22,7 @@ pub(super) struct Wire {
     pub(super) messages: usize,
     /// What `buffer` and `segments` hold; counted along, for there may be thousands of segments and it is asked after every write.
     pub(super) remaining: usize,
+    sealed: bool,
 }
 
 impl Wire {
@@ -27,6 +32,22 @@ impl Wire {
 
     pub(super) fn messages(&self) -> usize {
         self.messages
+    }
+
+    /// Seals what was committed, once. Segments begin and end with whole messages, so each is sealed by itself. At most what one commit holds is in
+    /// memory twice.
+    pub(super) fn seal(&mut self, seal: &dyn Seal) {
+        if self.sealed {
+            return;
+        }
+        self.sealed = true;
+        let mut out = BytesMut::with_capacity(self.remaining + self.remaining / 8 + SEAL_ROOM);
+        seal.seal(&self.buffer, &mut out);
+        for segment in self.segments.drain(..) {
+            seal.seal(&segment, &mut out);
+        }
+        self.remaining = out.len();
+        self.buffer = out;
     }
 
     /// Calls `write` with what is left, oldest first, as few times as it takes bytes for.
@@ -67,6 +88,7 @@ impl Wire {
     /// Makes an emptied wire ready for the next commit.
     pub(super) fn recycle(&mut self) {
         self.messages = 0;
+        self.sealed = false;
         self.buffer.clear();
         // An advanced buffer does not say how much it holds; asking for room brings what it has to the front.
         if self.buffer.try_reclaim(RETAINED_BYTES_MAX + 1) {

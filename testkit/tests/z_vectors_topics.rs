@@ -93,11 +93,12 @@ fn z13_subscriptions_of_each_version_and_their_cancellation() {
         let got = hub.deliver(&mut subscriber, "probe-one-end", &messages);
         assert_eq!(got, [[b"ERROR:{\"a\":1}"]], "{socket_type} {version:?}: only the prefix");
 
-        // The second of two equal subscriptions keeps the first one alive when one is cancelled.
+        // One cancellation ends two equal subscriptions, as at a publisher of libzmq: its SUB and XSUB send every subscription, but count them
+        // themselves and send only the last cancellation. A publisher that counted too would never be rid of them.
         subscriber.raw().send(&[change("ERROR:", true), change("ERROR:", false), change("probe-two", true)].concat());
         flow::open(&mut hub.publisher, &mut subscriber, "probe-two");
         let got = hub.deliver(&mut subscriber, "probe-two-end", &messages);
-        assert_eq!(got.len(), 1, "{socket_type} {version:?}: counted");
+        assert!(got.is_empty(), "{socket_type} {version:?}: cancelled once, {got:?}");
 
         subscriber.raw().send(&[change("ERROR:", false), change("probe-three", true)].concat());
         flow::open(&mut hub.publisher, &mut subscriber, "probe-three");

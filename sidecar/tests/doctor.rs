@@ -170,6 +170,23 @@ fn an_agent_that_is_not_there() {
 }
 
 #[test]
+fn a_side_of_a_pair_with_two_agents() {
+    let agents = [(); 2].map(|()| zmtp::Listener::bind(free_port()));
+    let [first, second] = agents.each_ref().map(|agent| agent.address());
+    let toml = format!(
+        "[[route]]\nname = \"line\"\nkind = \"pair\"\na = {{ connect = [\"tcp://{first}\", \"tcp://{second}\"] }}\nb = {{ bind = \"tcp://127.0.0.1:{}\" }}\n",
+        free_port()
+    );
+    std::thread::scope(|scope| {
+        for agent in &agents {
+            scope.spawn(|| agent.accept("PAIR", &zmtp::Options::default()));
+        }
+        let finding = finds("pair-side-crowded", &toml);
+        says(&finding, "what", "side a of pair \"line\" connects to 2 agents");
+    });
+}
+
+#[test]
 fn an_agent_that_accepts_and_stays_silent() {
     let silent = TcpListener::bind(("127.0.0.1", free_port())).expect("a free port");
     let finding = finds("agent-silent", &route_to(silent.local_addr().expect("bound").port()));

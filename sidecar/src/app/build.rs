@@ -87,7 +87,10 @@ impl App {
 
         let http_socket = bind_http(config)?;
         let bridge = Bridge::build(config, (&bus, &budget), &mut registry, &mut listens, (&tracker, &token)).await?;
-        let sources = api::Sources { agents: bridge.agents_source(), peers: PeersSource { front: bridge.front.clone(), budget } };
+        let sources = api::Sources {
+            agents: bridge.agents_source(),
+            peers: PeersSource { front: bridge.front.clone(), budget, payload_bytes_max: config.bus.payload_max },
+        };
         api::start(&bus, sources, &tracker, token.clone()).await.map_err(|error| setting(config, "bus.payload_max", &error))?;
 
         registry.register("myelin_build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));

@@ -6,9 +6,12 @@ use myelin_bridge_zmq::front::{FailedHandshake, Front, Passed, PeerQuery, PeerSt
 use myelin_bus::outlet::{Budget, Queued};
 use serde::{Deserialize, Serialize};
 
-/// Peers in one reply when the request does not say; at most 1 KiB each, so that a reply stays far below the default payload limit.
+/// Peers in one reply when the request does not say.
 const PAGE_DEFAULT: usize = 256;
 const PAGE_MAX: usize = 1_000;
+
+/// More than one entry takes as JSON: four bytes for each of 255 of an identity, and some names. A reply has to fit into a payload.
+const ENTRY_BYTES: usize = 2 * 1024;
 
 /// What may be asked; an empty request asks for the first page of everything.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -82,21 +85,28 @@ pub(crate) struct FailureEntry {
 pub(super) struct PeersSource {
     pub(super) front: Front,
     pub(super) budget: Budget,
+    /// The largest reply in bytes.
+    pub(super) payload_bytes_max: usize,
 }
 
 impl PeersSource {
     /// The reply to a request of these bytes, or what is wrong with it.
     pub(super) fn reply(&self, request: &[u8]) -> Result<PeersReply, serde_json::Error> {
         let request = if request.is_empty() { PeersRequest::default() } else { serde_json::from_slice(request)? };
-        let limit = request.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+        // Half for peers, half for failures.
+        let entries_max = (self.payload_bytes_max / ENTRY_BYTES / 2).max(1);
+        let limit = request.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX.min(entries_max));
         let page = self.front.peers(&PeerQuery { route: request.route.clone(), after: request.after, limit });
         let now = SystemTime::now();
         let is_asked =
             |failure: &FailedHandshake| request.after == 0 && request.route.as_ref().is_none_or(|route| **route == *failure.route);
+        let mut failures = self.front.handshake_failures();
+        failures.retain(is_asked);
+        failures.drain(..failures.len().saturating_sub(entries_max));
         Ok(PeersReply {
             peers: page.peers.iter().map(|peer| PeerEntry::new(peer, now)).collect(),
             next: page.next,
-            failures: self.front.handshake_failures().iter().filter(|failure| is_asked(failure)).map(FailureEntry::new).collect(),
+            failures: failures.iter().map(FailureEntry::new).collect(),
             queued_bytes: self.budget.queued_bytes(),
             queued_bytes_max: self.budget.bytes_max(),
         })

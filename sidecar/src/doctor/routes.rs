@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use super::finding::{Finding, Severity};
 use crate::app::HUB;
-use crate::config::{Config, Route};
+use crate::config::{Config, Role, Route, RouteKind, Side};
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = twice(config);
     findings.extend(config.routes.iter().filter_map(side_missing));
+    findings.extend(config.routes.iter().flat_map(crowded));
     findings
 }
 
@@ -42,6 +43,21 @@ fn twice(config: &Config) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// `pair-side-crowded`
+fn crowded(route: &Route) -> Vec<Finding> {
+    let RouteKind::Pair { .. } = route.kind else { return Vec::new() };
+    let crowded = route.kind.sides().into_iter().filter(|(_, side)| side.connect.len() > 1);
+    let finding = |(role, side): (Role, &Side)| Finding {
+        id: "pair-side-crowded",
+        severity: Severity::Warning,
+        place: side.origin.as_ref().unwrap_or(&route.origin).to_string(),
+        what: format!("side {role} of pair {:?} connects to {} agents", route.name, side.connect.len()),
+        why: "a side has exactly one peer: whoever answers first has the place, the others are closed and tried for ever".to_owned(),
+        fix: "name one agent, or make a route for each".to_owned(),
+    };
+    crowded.map(finding).collect()
 }
 
 /// `route-side-missing`

@@ -13,8 +13,8 @@ use super::connection::{self, SocketContext};
 use super::endpoint::Endpoint;
 use super::establish::{Established, establish};
 use super::identities::{Claimed, Identities};
-use super::{IdentityPolicy, Peer, Shared};
-use crate::codec::{Handshake, Role, SocketType};
+use super::{IdentityPolicy, Peer, Security, Shared};
+use crate::codec::{Handshake, Mechanism, Role, SocketType};
 use crate::metrics::{HandshakeFailure, IdentityConflict};
 
 /// Connections the kernel queues for us: the usual `somaxconn`, so that a fleet that starts at once is not refused.
@@ -43,6 +43,12 @@ pub enum BindError {
         /// What the resolver said.
         #[source]
         source: io::Error,
+    },
+    /// Other machines could connect, and nobody would have to prove anything.
+    #[error("{endpoint} can be reached from other machines and asks for no proof: set security.mechanism, or security.insecure = true")]
+    Insecure {
+        /// What was asked for.
+        endpoint: Endpoint,
     },
     /// Somebody else has the port.
     #[error("{endpoint} is in use")]
@@ -80,7 +86,7 @@ impl Listener {
 }
 
 /// Binds `endpoint`.
-pub(super) async fn bind(endpoint: &Endpoint) -> Result<TcpListener, BindError> {
+pub(super) async fn bind(endpoint: &Endpoint, security: &Security) -> Result<TcpListener, BindError> {
     let resolve = |source| BindError::Resolve { endpoint: endpoint.clone(), source };
     let refuse = |source: io::Error| match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { endpoint: endpoint.clone(), source },
@@ -93,6 +99,9 @@ pub(super) async fn bind(endpoint: &Endpoint) -> Result<TcpListener, BindError> 
         .find(|address| address.is_ipv4())
         .or_else(|| addresses.first())
         .ok_or_else(|| resolve(io::ErrorKind::NotFound.into()))?;
+    if !address.ip().is_loopback() && security.listen.mechanism() == Mechanism::Null && !security.insecure {
+        return Err(BindError::Insecure { endpoint: endpoint.clone() });
+    }
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // A restart binds the same port while connections of the last run are still in TIME_WAIT.

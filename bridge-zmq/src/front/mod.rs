@@ -21,6 +21,7 @@ mod listener;
 mod peer;
 mod peers;
 mod pending;
+mod secrets;
 mod tag;
 mod traffic;
 mod undelivered;
@@ -48,6 +49,7 @@ pub use self::endpoint::{Endpoint, EndpointError, Host};
 pub use self::listener::{BindError, Listener};
 pub use self::peer::{DisconnectReason, Peer, PeerId, SubscriptionChange};
 pub use self::peers::{FailedHandshake, PeerPage, PeerQuery, PeerStatus};
+pub use self::secrets::{SecretFileError, read_secrets};
 pub use self::traffic::Passed;
 pub use self::undelivered::Undelivered;
 pub use crate::codec::curve::{Clients, CurveClient, CurveServer, KeyPair, PublicKey};
@@ -134,12 +136,12 @@ impl Front {
     /// Binds an endpoint and serves whoever connects.
     ///
     /// # Errors
-    /// When the endpoint cannot be resolved or bound; the error names it.
+    /// When the endpoint cannot be resolved or bound, or other machines could reach it and nobody would have to prove anything; the error names it.
     ///
     /// # Cancel safety
     /// Dropping the future binds nothing.
     pub async fn listen(&self, endpoint: &Endpoint, socket: SocketType, handler: Arc<dyn PeerHandler>) -> Result<Listener, BindError> {
-        let bound = listener::bind(endpoint).await?;
+        let bound = listener::bind(endpoint, &self.config.security).await?;
         listener::spawn(&self.shared, bound, self.context(socket, handler))
             .map_err(|source| BindError::Bind { endpoint: endpoint.clone(), source })
     }

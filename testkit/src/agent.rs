@@ -32,11 +32,21 @@ impl Agent {
     #[must_use]
     #[track_caller]
     pub fn script(name: &str) -> AgentBuilder {
+        AgentBuilder { name: name.to_owned(), command: Self::program(name) }
+    }
+
+    /// The command that starts a script, for tests that start other programs the same way.
+    ///
+    /// # Panics
+    /// As [`Agent::script`].
+    #[must_use]
+    #[track_caller]
+    pub fn program(name: &str) -> Command {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("agents");
         let mut command = Command::new(python());
         // Unbuffered, because tests wait for lines; no .pyc files in the source tree.
         command.args(["-u", "-B"]).arg(directory.join(format!("{name}.py")));
-        AgentBuilder { name: name.to_owned(), command }
+        command
     }
 
     /// A REP agent that registers itself at `discovery`, on ports of its own, with no pause after a request.

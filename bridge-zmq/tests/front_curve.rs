@@ -17,10 +17,10 @@ use myelin_bridge_zmq::front::{
 use myelin_bridge_zmq::metrics::HandshakeFailure;
 
 /// A server for `clients`, on the route `echo`.
-fn serving(keys: &KeyPair, clients: &str) -> FrontConfig {
-    let server = CurveServer { keys: keys.clone(), clients: Clients::parse(clients).unwrap(), route: "echo".into() };
+fn serving(keys: &KeyPair, clients: &str) -> Front {
+    let server = CurveServer { keys: keys.clone(), clients: Clients::parse(clients).unwrap() };
     let security = Security { listen: ServerSecurity::Curve(Arc::new(server)), ..Security::default() };
-    FrontConfig { security, ..FrontConfig::default() }
+    front_with(FrontConfig { security, ..FrontConfig::default() }).for_route("echo")
 }
 
 fn connecting(keys: &KeyPair, server: &KeyPair) -> FrontConfig {
@@ -51,7 +51,7 @@ async fn failures(front: &Front, reason: HandshakeFailure, count: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn listed_clients_of_libzmq_are_served_by_name_and_their_frames_pass_unchanged() {
     let (server, client) = (KeyPair::generate(), KeyPair::generate());
-    let (front, handler) = (front_with(serving(&server, &format!("{} camera echo,other\n", client.public()))), Recorder::echo());
+    let (front, handler) = (serving(&server, &format!("{} camera echo,other\n", client.public())), Recorder::echo());
     let listener = listen(&front, SocketType::Router, &handler).await;
     let script = options("client", &client, &server)
         + r#"
@@ -76,7 +76,7 @@ print('done')
 #[tokio::test(flavor = "multi_thread")]
 async fn heartbeats_subscriptions_and_barriers_are_sealed_too() {
     let (server, client) = (KeyPair::generate(), KeyPair::generate());
-    let front = front_with(serving(&server, &format!("{} agent *\n", client.public())));
+    let front = serving(&server, &format!("{} agent *\n", client.public()));
     let (publisher, pusher) = (Recorder::new(), Recorder::new());
     let (xpub, push) = (listen(&front, SocketType::XPub, &publisher).await, listen(&front, SocketType::Push, &pusher).await);
     let script = options("client", &client, &server)
@@ -122,7 +122,7 @@ print('done'); time.sleep(1)
 async fn other_keys_other_routes_another_server_and_other_mechanisms_are_refused() {
     let [server, listed, elsewhere, unknown] = std::array::from_fn(|_| KeyPair::generate());
     let list = format!("{} agent echo\n{} elsewhere hub\n", listed.public(), elsewhere.public());
-    let (front, handler) = (front_with(serving(&server, &list)), Recorder::echo());
+    let (front, handler) = (serving(&server, &list), Recorder::echo());
     let listener = listen(&front, SocketType::Router, &handler).await;
     let script = options("elsewhere", &elsewhere, &server)
         + &options("unknown", &unknown, &server)
@@ -193,7 +193,7 @@ router.close(); ctx.term()
 #[tokio::test(flavor = "multi_thread")]
 async fn both_our_ends_understand_each_other() {
     let (server, client) = (KeyPair::generate(), KeyPair::generate());
-    let (serving, calling) = (front_with(serving(&server, &format!("{} c *", client.public()))), front_with(connecting(&client, &server)));
+    let (serving, calling) = (serving(&server, &format!("{} c *", client.public())), front_with(connecting(&client, &server)));
     let (echo, caller) = (Recorder::echo(), Recorder::new());
     let listener = listen(&serving, SocketType::Router, &echo).await;
     let to = listener.local_addr().into();

@@ -47,9 +47,9 @@ impl Handshake {
         Self::begin(role, ours, identity, Mechanism::Null, MechanismSetup::Null)
     }
 
-    /// Begins the handshake of an accepted connection.
+    /// Begins the handshake of an accepted connection of the named route, which is what clients are allowed or denied.
     #[must_use]
-    pub fn accepted(ours: SocketType, security: &ServerSecurity) -> Self {
+    pub fn accepted(ours: SocketType, security: &ServerSecurity, route: &Arc<str>) -> Self {
         let setup = match security {
             ServerSecurity::Null => MechanismSetup::Null,
             ServerSecurity::Plain(users) => {
@@ -61,7 +61,7 @@ impl Handshake {
                 MechanismSetup::PlainServer { authenticator: Authenticator::new(check) }
             }
             ServerSecurity::Curve(known) => {
-                return Self::over(Engine::curve(CurveHandshake::server(known, ours)), ours, 0, Mechanism::Curve);
+                return Self::over(Engine::curve(CurveHandshake::server(known, route, ours)), ours, 0, Mechanism::Curve);
             }
         };
         Self::begin(Role::Accepted, ours, Bytes::new(), security.mechanism(), setup)

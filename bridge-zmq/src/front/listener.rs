@@ -164,7 +164,7 @@ impl Acceptor {
         let this = self.clone();
         self.shared.tracker.spawn(async move {
             let Self { context, token, .. } = &this;
-            let handshake = Handshake::accepted(context.socket, &context.config.security.listen);
+            let handshake = Handshake::accepted(context.socket, &context.config.security.listen, &context.tag.route);
             let established = tokio::select! {
                 () = token.cancelled() => return,
                 () = ticket.evicted.cancelled() => {

@@ -31,13 +31,14 @@ pub(in crate::codec) struct CurveHandshake {
 }
 
 enum End {
-    Server(Arc<CurveServer>, Server),
+    Server { known: Arc<CurveServer>, route: Arc<str>, state: Server },
     Client(Arc<CurveClient>, Option<Client>),
 }
 
 impl CurveHandshake {
-    pub(in crate::codec) fn server(known: &Arc<CurveServer>, ours: SocketType) -> Self {
-        Self::new(End::Server(Arc::clone(known), Server::AwaitHello), ours, Bytes::new())
+    pub(in crate::codec) fn server(known: &Arc<CurveServer>, route: &Arc<str>, ours: SocketType) -> Self {
+        let end = End::Server { known: Arc::clone(known), route: Arc::clone(route), state: Server::AwaitHello };
+        Self::new(end, ours, Bytes::new())
     }
 
     pub(in crate::codec) fn client(known: &Arc<CurveClient>, ours: SocketType, identity: Bytes) -> Self {
@@ -52,7 +53,7 @@ impl CurveHandshake {
         let mut ready = BytesMut::new();
         wire::encode(&wire::Command::Ready(properties), &mut ready);
         let metadata = ready.split_off(READY_NAME.len()).freeze();
-        let is_server = matches!(end, End::Server(..));
+        let is_server = matches!(end, End::Server { .. });
         Self { end, ours, metadata, minor: 0, output: greeting(is_server) }
     }
 
@@ -82,10 +83,10 @@ impl CurveHandshake {
             return Err(HandshakeError::Refused { reason });
         }
         match (&mut self.end, name) {
-            (End::Server(known, server), b"HELLO") => server.hello(&known.keys, body, &mut self.output).map(|()| None),
-            (End::Server(known, server), b"INITIATE") => {
-                let applicant = server.initiate(&known.keys, body)?;
-                let Some(user) = known.clients.admit(&applicant.key, &known.route) else {
+            (End::Server { known, state, .. }, b"HELLO") => state.hello(&known.keys, body, &mut self.output).map(|()| None),
+            (End::Server { known, route, state }, b"INITIATE") => {
+                let applicant = state.initiate(&known.keys, body)?;
+                let Some(user) = known.clients.admit(&applicant.key, route) else {
                     self.output.extend_from_slice(&encode(b"ERROR", &[DENIED]));
                     return Err(HandshakeError::Denied { mechanism: Mechanism::Curve });
                 };

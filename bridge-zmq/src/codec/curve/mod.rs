@@ -17,8 +17,6 @@ mod keys;
 mod server;
 mod transform;
 
-use std::sync::Arc;
-
 pub use self::clients::Clients;
 pub(super) use self::handshake::CurveHandshake;
 pub use self::keys::{KeyPair, PublicKey};
@@ -32,8 +30,6 @@ pub struct CurveServer {
     pub keys: KeyPair,
     /// Whom it serves.
     pub clients: Clients,
-    /// The route that it serves, as the list of clients names it.
-    pub route: Arc<str>,
 }
 
 /// What a CURVE connector knows.

@@ -14,8 +14,8 @@ fn ends(routes: &str) -> (Handshake, Handshake) {
     let (server, client) = (KeyPair::generate(), KeyPair::generate());
     let clients = Clients::parse(&format!("{} agent {routes}", client.public())).unwrap();
     let client = ClientSecurity::Curve(Arc::new(CurveClient { keys: client, server: server.public() }));
-    let server = ServerSecurity::Curve(Arc::new(CurveServer { keys: server, clients, route: "route".into() }));
-    let accepted = Handshake::accepted(SocketType::Router, &server);
+    let server = ServerSecurity::Curve(Arc::new(CurveServer { keys: server, clients }));
+    let accepted = Handshake::accepted(SocketType::Router, &server, &"route".into());
     (accepted, Handshake::connected(SocketType::Dealer, Bytes::from_static(b"me"), &client))
 }
 

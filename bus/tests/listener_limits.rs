@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use myelin_bus::EmbeddedConfig;
 use myelin_bus::listener::{BindError, Listener, ListenerConfig, ListenerMetrics};
+use myelin_bus::outlet::Budget;
 use myelin_bus::wire::{Body, Subject};
 use nats_support::raw::Raw;
 use nats_support::{PATIENCE, Server, until, within};
@@ -73,6 +74,26 @@ async fn a_client_that_does_not_read_does_not_keep_messages_from_another() {
     assert!(started.elapsed() < PATIENCE);
     assert_eq!(metrics.slow_consumers(), 1);
     until("the stuck client to be gone", || metrics.connections() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_does_not_read_meets_the_budget_of_all_and_one_that_reads_does_not() {
+    let budget = Budget::new(4 << 20);
+    let config =
+        ListenerConfig { queue_bytes_max: 1 << 30, queue_messages_max: 1 << 20, budget: budget.clone(), ..ListenerConfig::default() };
+    let (server, metrics) = server_with(config).await;
+    let (_stuck, mut healthy) = (Raw::subscribed(&server, "flood").await, Raw::subscribed(&server, "flood").await);
+    within("the cut", async {
+        while metrics.slow_consumers() == 0 {
+            server.bus().publish(&subject("flood"), Body::from(vec![b'x'; 10_000])).await.expect("published");
+            healthy.message().await.expect("a message");
+            assert!(budget.queued_bytes() <= 8 << 20, "{}", budget.queued_bytes());
+        }
+    })
+    .await;
+    until("the stuck client to be gone", || metrics.connections() == 1).await;
+    assert_eq!(budget.queued_bytes(), 0);
+    healthy.synced().await;
 }
 
 #[tokio::test]

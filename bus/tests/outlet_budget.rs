@@ -69,3 +69,33 @@ async fn a_producer_that_waits_for_the_budget_goes_on_once_its_peer_reads() {
     timeout(DEADLINE, peer.outlet.flushed()).await.unwrap();
     assert_eq!(budget.queued_bytes(), 0, "an idle outlet holds nothing");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_producers_at_once_stay_within_the_budget() {
+    const PRODUCERS: usize = 8;
+    const MESSAGE: usize = 5_000;
+    let budget = Budget::new(BUDGET);
+    let config = OutletConfig { bytes_max: 64 << 20, messages_max: 65_536, overflow: Overflow::DropOldest };
+    let outlets: Vec<_> = (0..PRODUCERS).map(|_| Arc::new(Outlet::with_budget(config, &budget))).collect();
+    let producers: Vec<_> = (0..PRODUCERS)
+        .map(|producer| {
+            let (outlets, body) = (outlets.clone(), Bytes::from(vec![7; MESSAGE]));
+            tokio::task::spawn_blocking(move || {
+                for turn in 0..2_000 {
+                    // Everybody pushes to everybody, and most to the first.
+                    let outlet = if turn % 3 == 0 { producer } else { 0 };
+                    let _ = outlets[outlet].push_batch(&[body.clone(), body.clone(), body.clone()]);
+                }
+            })
+        })
+        .collect();
+    for producer in producers {
+        producer.await.unwrap();
+    }
+    let held: usize = outlets.iter().map(|outlet| outlet.queued().bytes).sum();
+    assert_eq!(held, budget.queued_bytes());
+    // Each producer may have seen the budget as it was one batch of every other ago.
+    assert!(held <= BUDGET + PRODUCERS * PRODUCERS * 3 * MESSAGE && held >= BUDGET / 2, "{held}");
+    drop(outlets);
+    assert_eq!(budget.queued_bytes(), 0);
+}

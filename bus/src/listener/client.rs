@@ -114,7 +114,8 @@ impl Client {
             return None;
         }
         let queued = self.outlet.queued();
-        let is_full = queued.bytes > self.limits.bytes_max || queued.messages > self.limits.messages_max || self.outlet.is_beyond_budget();
+        let is_full =
+            queued.bytes > self.limits.bytes_max || queued.messages > self.limits.messages_max || self.outlet.is_far_beyond_budget();
         // A batch that fills the queue by itself says nothing about the client.
         if is_full && queued.messages > pushed.accepted {
             self.cut_off();

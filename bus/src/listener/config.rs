@@ -25,8 +25,8 @@ pub struct ListenerConfig {
     pub queue_bytes_max: usize,
     /// Messages that may wait for one client; default 65,536. As for bytes.
     pub queue_messages_max: usize,
-    /// What all clients, and whoever else shares the budget, may have waiting; default 256 MiB of their own. A client beyond its share of it is a
-    /// slow consumer as well.
+    /// What all clients, and whoever else shares the budget, may have waiting; default 256 MiB of their own. Publishers are held
+    /// back for a client beyond its share of it, and at twice its share it is a slow consumer as well.
     pub budget: Budget,
     /// How long a publisher waits for a client whose queue is three quarters full, per 64 KiB published; default 10 ms, zero never waits. A client
     /// that reads slower than 6.4 MiB/s therefore holds a fast publisher back for a third of a second in total before it is cut off.

@@ -150,10 +150,11 @@ impl Outlet {
         state.phase != Phase::Closed && !state.is_full(&self.config, &self.budget)
     }
 
-    /// Whether more waits than the budget leaves to this outlet, whatever its own bounds are.
+    /// Whether twice of what the budget leaves to this outlet waits, whatever its own bounds are: with policy `block`, the producers were told and
+    /// the peer still did not read.
     #[must_use]
-    pub fn is_beyond_budget(&self) -> bool {
-        self.state.lock().is_beyond(&self.budget)
+    pub fn is_far_beyond_budget(&self) -> bool {
+        self.state.lock().is_far_beyond(&self.budget)
     }
 
     /// Messages dropped so far, by the policy or because the connection ended.

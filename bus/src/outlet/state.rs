@@ -106,8 +106,12 @@ impl State {
         self.phase != Phase::Closed && (self.is_at_least(config.bytes_max, config.messages_max) || self.is_beyond(budget))
     }
 
-    /// Whether what waits is more than the budget leaves to this outlet.
-    pub(super) fn is_beyond(&self, budget: &Budget) -> bool {
+    /// Whether what waits is twice of what the budget leaves to this outlet.
+    pub(super) fn is_far_beyond(&self, budget: &Budget) -> bool {
+        !self.allowance(budget).admits(self.bytes() / 2, 1)
+    }
+
+    fn is_beyond(&self, budget: &Budget) -> bool {
         !self.allowance(budget).admits(self.bytes(), 1)
     }
 

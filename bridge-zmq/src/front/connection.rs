@@ -39,6 +39,10 @@ const IDLE: Duration = Duration::from_secs(10);
 /// While input never ends, every n-th turn looks at everything else first.
 const FAIR_TURNS: u32 = 16;
 
+/// Input after which a connection lets others have the thread: about one full read. The runtime's own budget counts reads, not what they cost; a
+/// peer that publishes without pause would keep everybody else waiting for a tenth of a second at a time.
+const YIELD_BYTES: usize = 256 * 1024;
+
 /// Room for decoded messages that is kept between reads; a flood of empty messages would otherwise leave megabytes behind.
 const BATCH_RETAINED_MAX: usize = 1024;
 
@@ -160,7 +164,12 @@ impl<'a> Connection<'a> {
         let mut drive = pin!(peer.outlet().drive());
         let mut relief = self.on_input()?.map(relief_of);
         let mut timer = pin!(sleep_until(self.deadline()));
+        let mut read_since_yield = 0;
         for turn in 0u32.. {
+            if read_since_yield >= YIELD_BYTES {
+                read_since_yield = 0;
+                tokio::task::yield_now().await;
+            }
             let event = {
                 let mut input = pin!(self.input(reader, &mut relief));
                 let input_first = !turn.is_multiple_of(FAIR_TURNS);
@@ -185,6 +194,7 @@ impl<'a> Connection<'a> {
                 Event::Read(read) => {
                     let n = read.map_err(DisconnectReason::Read)?;
                     relief = self.on_read(n)?.map(relief_of);
+                    read_since_yield += n;
                     // A PING may have brought the next deadline forward; every other input only moves it back, which the timer finds out itself.
                     if let Some(due) = self.heartbeat.deadline().filter(|due| *due < timer.deadline()) {
                         timer.as_mut().reset(due);

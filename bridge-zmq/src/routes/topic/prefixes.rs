@@ -1,6 +1,7 @@
-//! Who wants a message: byte-prefix subscriptions of many subscribers, counted as libzmq counts them.
+//! Who wants a message: byte-prefix subscriptions of many subscribers, as a publisher of libzmq keeps them.
 //!
-//! A subscriber that subscribes twice to a prefix must cancel twice. The empty prefix, which nearly every agent uses, is kept apart from the
+//! A subscriber has a prefix or has it not: SUB and XSUB of libzmq count equal subscriptions themselves, send each of them, and cancel only with the
+//! last, so a publisher that counted too would never be rid of them. The empty prefix, which nearly every agent uses, is kept apart from the
 //! others, so that it costs nothing per message. The others are kept in byte order: a match looks up the greatest prefix not above the topic, and
 //! from what that has in common with the topic, the next shorter one; usually one or two look-ups.
 //!
@@ -31,10 +32,10 @@ pub(crate) struct Prefixes<K> {
     filters: BTreeMap<Box<[u8]>, Vec<K>>,
 }
 
-/// How often one subscriber has subscribed to each prefix.
+/// What one subscriber has subscribed to.
 #[derive(Debug, Default)]
 struct Held {
-    counts: HashMap<Box<[u8]>, u32>,
+    prefixes: HashSet<Box<[u8]>>,
     bytes: usize,
 }
 
@@ -51,14 +52,13 @@ impl<K: Copy + Eq + Hash> Prefixes<K> {
             return false;
         }
         let held = self.subscribers.entry(key).or_default();
-        if let Some(count) = held.counts.get_mut(prefix) {
-            *count = count.saturating_add(1);
+        if held.prefixes.contains(prefix) {
             return true;
         }
-        if held.counts.len() >= PREFIXES_MAX || held.bytes + prefix.len() > PREFIXES_BYTES_MAX {
+        if held.prefixes.len() >= PREFIXES_MAX || held.bytes + prefix.len() > PREFIXES_BYTES_MAX {
             return false;
         }
-        held.counts.insert(prefix.into(), 1);
+        held.prefixes.insert(prefix.into());
         held.bytes += prefix.len();
         if prefix.is_empty() {
             self.everything.insert(key);
@@ -70,13 +70,10 @@ impl<K: Copy + Eq + Hash> Prefixes<K> {
         true
     }
 
-    /// Takes one subscription back. One that was never made is ignored, as libzmq does.
+    /// Takes a subscription back, however often it was made. One that was never made is ignored, as libzmq does.
     pub(crate) fn cancel(&mut self, key: K, prefix: &[u8]) {
         let Some(held) = self.subscribers.get_mut(&key) else { return };
-        let Some(count) = held.counts.get_mut(prefix) else { return };
-        *count -= 1;
-        if *count == 0 {
-            held.counts.remove(prefix);
+        if held.prefixes.remove(prefix) {
             held.bytes -= prefix.len();
             self.forget(key, prefix);
         }
@@ -84,8 +81,8 @@ impl<K: Copy + Eq + Hash> Prefixes<K> {
 
     /// Takes back everything a subscriber has subscribed to.
     pub(crate) fn remove(&mut self, key: K) {
-        for prefix in self.subscribers.remove(&key).unwrap_or_default().counts.keys() {
-            self.forget(key, prefix);
+        for prefix in self.subscribers.remove(&key).unwrap_or_default().prefixes {
+            self.forget(key, &prefix);
         }
     }
 
@@ -155,6 +152,15 @@ mod tests {
         assert_eq!(matches(&prefixes, b"ERROR"), [2]);
     }
 
+    /// Counted, a SUB of libzmq that had subscribed twice and cancelled twice went on to get messages: it sends the last cancellation only.
+    #[test]
+    fn one_cancellation_ends_equal_subscriptions() {
+        let mut prefixes = Prefixes::default();
+        assert!(prefixes.subscribe(1, b"a") && prefixes.subscribe(1, b"a") && prefixes.subscribe(2, b"a"));
+        prefixes.cancel(1, b"a");
+        assert_eq!(matches(&prefixes, b"ab"), [2]);
+    }
+
     #[test]
     fn a_subscriber_is_bounded() {
         let mut prefixes = Prefixes::default();
@@ -191,7 +197,7 @@ mod tests {
                     }
                     4 | 5 => {
                         prefixes.cancel(key, &prefix);
-                        if let Some(index) = model.iter().position(|held| *held == (key, prefix.clone())) { model.remove(index); }
+                        model.retain(|held| *held != (key, prefix.clone()));
                     }
                     _ => {
                         prefixes.remove(key);

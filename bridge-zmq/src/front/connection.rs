@@ -16,9 +16,6 @@ use myelin_bus::Pressure;
 use myelin_bus::outlet::{OutletError, Seal};
 use myelin_bus::wire::Body;
 use parking_lot::Mutex;
-use socket2::SockRef;
-use tokio::io::AsyncReadExt;
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{debug, warn};
 
@@ -27,6 +24,7 @@ use super::buffer::ReadBuffer;
 use super::establish::Established;
 use super::heartbeat::{Due, Heartbeat};
 use super::peers::Peers;
+use super::stream::Reader;
 use super::tag::Tag;
 use super::{DisconnectReason, FrontConfig, Peer, PeerHandler, SubscriptionChange};
 use crate::codec::curve::{Opener, Sealer, Transform};
@@ -39,9 +37,9 @@ const IDLE: Duration = Duration::from_secs(10);
 /// While input never ends, every n-th turn looks at everything else first.
 const FAIR_TURNS: u32 = 16;
 
-/// Input after which a connection lets others have the thread: about one full read. The runtime's own budget counts reads, not what they cost; a
+/// Input after which a connection lets others have the thread: a thousand small messages. The runtime's own budget counts reads, not what they cost; a
 /// peer that publishes without pause would keep everybody else waiting for a tenth of a second at a time.
-const YIELD_BYTES: usize = 256 * 1024;
+const YIELD_BYTES: usize = 64 * 1024;
 
 /// Room for decoded messages that is kept between reads; a flood of empty messages would otherwise leave megabytes behind.
 const BATCH_RETAINED_MAX: usize = 1024;
@@ -101,7 +99,7 @@ pub(super) async fn run(established: Established, peer: &Arc<Peer>, context: &So
     }
     peer.finish();
     // Others may hold the peer, and with it the socket, for a while; the far end must not wait for them.
-    if let Err(error) = SockRef::from(reader.as_ref()).shutdown(std::net::Shutdown::Both) {
+    if let Err(error) = reader.shutdown() {
         debug!(peer = %peer.id(), %error, "shutdown failed, the socket is already gone");
     }
     guard.finish(&reason);
@@ -150,14 +148,14 @@ impl<'a> Connection<'a> {
         }
     }
 
-    async fn run(mut self, reader: &mut OwnedReadHalf) -> DisconnectReason {
+    async fn run(mut self, reader: &mut Reader) -> DisconnectReason {
         match self.serve(reader).await {
             Ok(never) => match never {},
             Err(reason) => reason,
         }
     }
 
-    async fn serve(&mut self, reader: &mut OwnedReadHalf) -> Result<std::convert::Infallible, DisconnectReason> {
+    async fn serve(&mut self, reader: &mut Reader) -> Result<std::convert::Infallible, DisconnectReason> {
         let peer = self.peer;
         // Created once: a turn then costs a check of each, not a registration.
         let mut closed = pin!(peer.token.cancelled());
@@ -216,7 +214,7 @@ impl<'a> Connection<'a> {
     }
 
     /// The next input: relief while there is pressure, else bytes.
-    async fn input(&mut self, reader: &mut OwnedReadHalf, relief: &mut Option<Relief>) -> Event {
+    async fn input(&mut self, reader: &mut Reader, relief: &mut Option<Relief>) -> Event {
         if let Some(relief) = relief {
             relief.await;
             return Event::Relieved;
@@ -224,7 +222,7 @@ impl<'a> Connection<'a> {
         Event::Read(self.read(reader).await)
     }
 
-    async fn read(&mut self, reader: &mut OwnedReadHalf) -> io::Result<usize> {
+    async fn read(&mut self, reader: &mut Reader) -> io::Result<usize> {
         reader.readable().await?;
         self.buffer.prepare(self.codec.missing());
         let n = reader.read_buf(&mut self.buffer.bytes).await?;

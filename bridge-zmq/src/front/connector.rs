@@ -5,15 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, info, warn};
 
 use super::connection::{self, SocketContext};
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Host};
 use super::establish::{EstablishError, Established, establish};
+use super::stream::Stream;
 use super::{Peer, PeerId, ReconnectConfig, Shared};
 use crate::codec::{Handshake, Role};
 
@@ -148,7 +149,10 @@ impl Dialer {
     }
 
     /// Tries every address of the host, in the resolver's order.
-    async fn open(&self) -> Result<TcpStream, DialError> {
+    async fn open(&self) -> Result<Stream, DialError> {
+        if let Host::Local(name) = self.endpoint.host() {
+            return UnixStream::connect(Endpoint::socket_name(name)).await.map(Stream::Unix).map_err(DialError::Connect);
+        }
         let mut last = DialError::Resolve(io::ErrorKind::NotFound.into());
         for address in lookup_host(self.endpoint.target()).await.map_err(DialError::Resolve)? {
             match TcpStream::connect(address).await {
@@ -156,7 +160,7 @@ impl Dialer {
                 Ok(stream) if stream.local_addr().ok() == Some(address) => {
                     last = DialError::Connect(io::ErrorKind::ConnectionRefused.into());
                 }
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => return Ok(Stream::Tcp(stream)),
                 Err(error) => last = DialError::Connect(error),
             }
         }

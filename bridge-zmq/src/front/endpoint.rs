@@ -1,16 +1,22 @@
-//! Where a socket listens or connects: `tcp://host:port`.
+//! Where a socket listens or connects: `tcp://host:port`, `ipc://path`.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 const SCHEME: &str = "tcp://";
+const IPC_SCHEME: &str = "ipc://";
+
+/// Longest name of a Unix domain socket, without the room for the `~` of a file that is being bound.
+const LOCAL_BYTES_MAX: usize = 106;
 
 /// Longest host name that DNS allows.
 const HOST_BYTES_MAX: usize = 253;
 
 /// An endpoint as ZeroMQ writes it: `tcp://127.0.0.1:5559`, `tcp://[::1]:5559`, `tcp://agent-7.local:5559`, and to listen also `tcp://*:5559`
-/// (every IPv4 interface) and `tcp://127.0.0.1:*` (any free port).
+/// (every IPv4 interface) and `tcp://127.0.0.1:*` (any free port). On this machine also `ipc:///run/agent.sock` and, without a file,
+/// `ipc://@agent`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     host: Host,
@@ -26,6 +32,8 @@ pub enum Host {
     Address(IpAddr),
     /// A name, resolved at each attempt to bind or connect.
     Name(Box<str>),
+    /// A Unix domain socket: the path of its file, or an abstract name behind `@`. It has no port.
+    Local(Box<str>),
 }
 
 impl Endpoint {
@@ -52,9 +60,17 @@ impl Endpoint {
         let host = match &self.host {
             Host::Any => Ipv4Addr::UNSPECIFIED.to_string(),
             Host::Address(address) => address.to_string(),
-            Host::Name(name) => name.to_string(),
+            Host::Name(name) | Host::Local(name) => name.to_string(),
         };
         (host, self.port)
+    }
+
+    /// The name of a Unix domain socket as the system takes it.
+    pub(super) fn socket_name(name: &str) -> PathBuf {
+        match name.strip_prefix('@') {
+            Some(name) => format!("\0{name}").into(),
+            None => name.into(),
+        }
     }
 }
 
@@ -68,9 +84,15 @@ impl From<std::net::SocketAddr> for Endpoint {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// It does not start with `tcp://`.
-    #[error("endpoint {text:?} does not start with \"tcp://\"")]
+    /// It does not start with `tcp://` or `ipc://`.
+    #[error("endpoint {text:?} does not start with \"tcp://\" or \"ipc://\"")]
     Scheme {
+        /// The text.
+        text: Box<str>,
+    },
+    /// The path of a socket file, or the abstract name, is empty or longer than 106 bytes.
+    #[error("endpoint {text:?} has no valid path")]
+    Path {
         /// The text.
         text: Box<str>,
     },
@@ -92,6 +114,11 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(name) = text.strip_prefix(IPC_SCHEME) {
+            let is_valid = !matches!(name, "" | "@" | "*") && name.len() <= LOCAL_BYTES_MAX && !name.contains('\0');
+            let host = Host::Local(name.into());
+            return if is_valid { Ok(Self { host, port: 0 }) } else { Err(EndpointError::Path { text: text.into() }) };
+        }
         let rest = text.strip_prefix(SCHEME).ok_or_else(|| EndpointError::Scheme { text: text.into() })?;
         let (host, port) = rest.rsplit_once(':').ok_or_else(|| EndpointError::Port { text: text.into() })?;
         let host = parse_host(host).ok_or_else(|| EndpointError::Host { text: text.into() })?;
@@ -122,12 +149,15 @@ fn parse_host(host: &str) -> Option<Host> {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Host::Local(name) = &self.host {
+            return write!(f, "{IPC_SCHEME}{name}");
+        }
         f.write_str(SCHEME)?;
         match &self.host {
             Host::Any => f.write_str("*")?,
             Host::Address(IpAddr::V6(address)) => write!(f, "[{address}]")?,
             Host::Address(IpAddr::V4(address)) => write!(f, "{address}")?,
-            Host::Name(name) => f.write_str(name)?,
+            Host::Name(name) | Host::Local(name) => f.write_str(name)?,
         }
         match self.port {
             0 => f.write_str(":*"),
@@ -142,16 +172,27 @@ mod tests {
 
     #[test]
     fn every_form_survives_a_round_trip() {
-        for text in ["tcp://127.0.0.1:5559", "tcp://*:7120", "tcp://[::1]:80", "tcp://agent-7.local:65535", "tcp://127.0.0.1:*"] {
+        for text in [
+            "tcp://127.0.0.1:5559",
+            "tcp://*:7120",
+            "tcp://[::1]:80",
+            "tcp://agent-7.local:65535",
+            "tcp://127.0.0.1:*",
+            "ipc:///run/a.sock",
+            "ipc://@name",
+        ] {
             assert_eq!(text.parse::<Endpoint>().map(|endpoint| endpoint.to_string()).as_deref(), Ok(text));
         }
     }
 
     #[test]
     fn the_error_names_the_part() {
-        use EndpointError::{Host, Port, Scheme};
+        use EndpointError::{Host, Path, Port, Scheme};
         let parse = |text: &str| text.parse::<Endpoint>().expect_err(text);
-        assert!(matches!(parse("ipc:///tmp/x"), Scheme { .. }));
+        assert!(matches!(parse("udp://host:1"), Scheme { .. }));
+        for text in ["ipc://", "ipc://@", "ipc://*", "ipc://a\0b", &format!("ipc:///{}", "x".repeat(106))] {
+            assert!(matches!(parse(text), Path { .. }));
+        }
         assert!(matches!(parse("127.0.0.1:5559"), Scheme { .. }));
         assert!(matches!(parse("tcp://:5559"), Host { .. }));
         assert!(matches!(parse("tcp://[::1:5559"), Host { .. }));

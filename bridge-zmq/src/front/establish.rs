@@ -1,15 +1,13 @@
-//! From a TCP stream to a session, before a deadline.
+//! From a stream to a session, before a deadline.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::stream::Stream;
 use crate::codec::curve::Transform;
 use crate::codec::{Handshake, HandshakeError, Role, Session};
 use crate::metrics::HandshakeFailure;
@@ -21,14 +19,10 @@ const FIRST_BYTES_GRACE: Duration = Duration::from_millis(50);
 /// Enough for a greeting and a READY in one read.
 const READ_BYTES: usize = 1024;
 
-/// Idle time before TCP probes a peer: dead machines are noticed also where nobody sends heartbeats.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-
 /// A stream whose handshake is over.
 #[derive(Debug)]
 pub(super) struct Established {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) session: Session,
     /// What the data phase is sealed with, if it is.
     pub(super) transform: Option<Transform>,
@@ -75,14 +69,13 @@ impl EstablishError {
 
 /// Runs the handshake on `stream`, as the one who accepted it or opened it, for at most `limit`.
 pub(super) async fn establish(
-    mut stream: TcpStream,
+    mut stream: Stream,
     role: Role,
     handshake: Handshake,
     limit: Duration,
 ) -> Result<Established, EstablishError> {
-    let (remote, local) = (stream.peer_addr()?, stream.local_addr()?);
-    stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL))?;
+    let (remote, local) = stream.addresses()?;
+    stream.tune()?;
     let mut input = BytesMut::with_capacity(READ_BYTES);
     let (session, transform) = timeout(limit, shake_hands(&mut stream, role, handshake, &mut input))
         .await
@@ -91,7 +84,7 @@ pub(super) async fn establish(
 }
 
 async fn shake_hands(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     role: Role,
     mut handshake: Handshake,
     input: &mut BytesMut,
@@ -116,7 +109,7 @@ async fn shake_hands(
     }
 }
 
-async fn read_some(stream: &mut TcpStream, input: &mut BytesMut) -> Result<(), EstablishError> {
+async fn read_some(stream: &mut Stream, input: &mut BytesMut) -> Result<(), EstablishError> {
     match stream.read_buf(input).await? {
         0 => Err(EstablishError::Closed),
         _ => Ok(()),

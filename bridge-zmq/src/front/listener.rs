@@ -5,20 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, warn};
 
+use super::bind::Bound;
 use super::connection::{self, SocketContext};
 use super::endpoint::Endpoint;
 use super::establish::{Established, establish};
 use super::identities::{Claimed, Identities};
-use super::{IdentityPolicy, Peer, Security, Shared};
-use crate::codec::{Handshake, Mechanism, Role, SocketType};
+use super::stream::Stream;
+use super::{IdentityPolicy, Peer, Shared};
+use crate::codec::{Handshake, Role, SocketType};
 use crate::metrics::{HandshakeFailure, IdentityConflict};
-
-/// Connections the kernel queues for us: the usual `somaxconn`, so that a fleet that starts at once is not refused.
-const BACKLOG: u32 = 4096;
 
 /// Pause after a failed accept: out of file descriptors, it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -71,7 +69,7 @@ pub enum BindError {
 }
 
 impl Listener {
-    /// Where it listens; the port is the real one also when any free port was asked for.
+    /// Where it listens; the port is the real one also when any free port was asked for. Loopback without a port for `ipc://`.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local
@@ -85,35 +83,8 @@ impl Listener {
     }
 }
 
-/// Binds `endpoint`.
-pub(super) async fn bind(endpoint: &Endpoint, security: &Security) -> Result<TcpListener, BindError> {
-    let resolve = |source| BindError::Resolve { endpoint: endpoint.clone(), source };
-    let refuse = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => BindError::InUse { endpoint: endpoint.clone(), source },
-        _ => BindError::Bind { endpoint: endpoint.clone(), source },
-    };
-    let addresses: Vec<SocketAddr> = lookup_host(endpoint.target()).await.map_err(resolve)?.collect();
-    // Agents reach a name over IPv4 unless told otherwise, as libzmq does.
-    let address = *addresses
-        .iter()
-        .find(|address| address.is_ipv4())
-        .or_else(|| addresses.first())
-        .ok_or_else(|| resolve(io::ErrorKind::NotFound.into()))?;
-    if !address.ip().is_loopback() && security.listen.mechanism() == Mechanism::Null && !security.insecure {
-        return Err(BindError::Insecure { endpoint: endpoint.clone() });
-    }
-    let listen = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A restart binds the same port while connections of the last run are still in TIME_WAIT.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    };
-    listen().map_err(refuse)
-}
-
 /// Starts the accept loop of a bound socket.
-pub(super) fn spawn(shared: &Arc<Shared>, listener: TcpListener, context: SocketContext) -> io::Result<Listener> {
+pub(super) fn spawn(shared: &Arc<Shared>, listener: Bound, context: SocketContext) -> io::Result<Listener> {
     let local = listener.local_addr()?;
     let token = shared.token.child_token();
     let stopped = CancellationToken::new();
@@ -138,7 +109,7 @@ struct Acceptor {
 }
 
 impl Acceptor {
-    async fn run(self, listener: TcpListener) {
+    async fn run(self, listener: Bound) {
         loop {
             let accepted = tokio::select! {
                 () = self.token.cancelled() => return,
@@ -154,7 +125,7 @@ impl Acceptor {
         }
     }
 
-    fn admit(&self, stream: TcpStream, remote: SocketAddr) {
+    fn admit(&self, stream: Stream, remote: SocketAddr) {
         let Ok(permit) = Arc::clone(&self.shared.connections).try_acquire_owned() else {
             self.context.metrics.connections_refused.inc();
             debug!(%remote, "refused: connections_max reached");

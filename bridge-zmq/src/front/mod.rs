@@ -8,6 +8,7 @@
 //! - **Backpressure is not reading.** While a handler's pressure lasts, nothing is read from that peer, and its silence is not held against it.
 //! - **Once each.** [`PeerHandler::disconnected`] follows every [`PeerHandler::connected`], also when the handler panics.
 
+mod bind;
 mod budget;
 mod buffer;
 mod config;
@@ -22,6 +23,7 @@ mod peer;
 mod peers;
 mod pending;
 mod secrets;
+mod stream;
 mod tag;
 mod traffic;
 mod undelivered;
@@ -141,7 +143,7 @@ impl Front {
     /// # Cancel safety
     /// Dropping the future binds nothing.
     pub async fn listen(&self, endpoint: &Endpoint, socket: SocketType, handler: Arc<dyn PeerHandler>) -> Result<Listener, BindError> {
-        let bound = listener::bind(endpoint, &self.config.security).await?;
+        let bound = bind::bind(endpoint, &self.config.security).await?;
         listener::spawn(&self.shared, bound, self.context(socket, handler))
             .map_err(|source| BindError::Bind { endpoint: endpoint.clone(), source })
     }

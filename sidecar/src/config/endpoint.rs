@@ -24,6 +24,7 @@ pub(crate) fn bind_addr(endpoint: &Endpoint) -> Option<SocketAddr> {
 /// The address of a host, as far as it is known without asking a resolver.
 pub(crate) fn known_address(host: &Host) -> Option<IpAddr> {
     match host {
+        Host::Local(_) => None,
         Host::Any => Some(Ipv4Addr::UNSPECIFIED.into()),
         Host::Address(address) => Some(*address),
         Host::Name(name) => name.eq_ignore_ascii_case("localhost").then_some(Ipv4Addr::LOCALHOST.into()),
@@ -34,7 +35,7 @@ pub(crate) fn known_address(host: &Host) -> Option<IpAddr> {
 pub(crate) fn resolve(endpoint: &Endpoint) -> Vec<SocketAddr> {
     match endpoint.host() {
         Host::Name(name) => (&**name, endpoint.port()).to_socket_addrs().map(Iterator::collect).unwrap_or_default(),
-        Host::Any | Host::Address(_) => bind_addr(endpoint).into_iter().collect(),
+        Host::Any | Host::Address(_) | Host::Local(_) => bind_addr(endpoint).into_iter().collect(),
     }
 }
 

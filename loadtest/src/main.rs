@@ -9,6 +9,8 @@
 mod bench;
 mod child;
 mod failure;
+#[cfg(feature = "interop")]
+mod interop;
 mod latency;
 mod leash;
 mod machine;
@@ -54,6 +56,9 @@ enum Command {
     },
     /// Run `zmq_proxy` between XSUB and XPUB.
     ProxyTopic(HighWater),
+    /// Be a socket of another implementation of ZeroMQ, for the interop matrix.
+    #[cfg(feature = "interop")]
+    Interop(interop::InteropArgs),
     /// Run another program and kill it when stdin ends.
     Hold {
         /// The program and its arguments.
@@ -110,6 +115,8 @@ fn run(command: Command) -> Outcome<ExitCode> {
         Command::Peer(role) => be(role)?,
         Command::ProxyRpc { connect } => proxy_rpc(&connect)?,
         Command::ProxyTopic(high_water) => proxy_topic(high_water)?,
+        #[cfg(feature = "interop")]
+        Command::Interop(args) => interop::run(&args)?,
         Command::Hold { program } => {
             let (program, arguments) = program.split_first().expect("clap requires one");
             leash::hold(program, arguments)?;

@@ -26,6 +26,8 @@ pub(crate) struct ProofArgs {
 /// Output that goes into a report; more is cut at the front, since results come last.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 const TEST_PREFIX: &str = "proof_";
+/// The proof whose peers of other implementations are in the load harness.
+const INTEROP: &str = "interop";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Proof {
@@ -121,6 +123,9 @@ fn prove(workspace: &Workspace, proof: &Proof, fuzz_minutes: u32) -> Outcome<(St
         How::Fuzz => return fuzz::prove(workspace, fuzz_minutes),
         How::Test => {
             workspace.cargo(&["build", "--release", "--package", "myelin"])?;
+            if proof.name == INTEROP {
+                workspace.cargo(&["build", "--release", "--package", "myelin-loadtest", "--features", "myelin-loadtest/interop"])?;
+            }
             let mut words = Command::new("cargo");
             words.args(proof.command().split(' ').skip(1));
             words

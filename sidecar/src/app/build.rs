@@ -225,6 +225,8 @@ fn route_context(config: &Config, bus: &Bus, budget: &Budget, registry: &mut Reg
             overflow: defaults.queue.overflow,
         },
         budget: budget.clone(),
+        identity: config.security.identity,
+        security: super::security::read(config)?,
         ..defaults
     };
     let front_metrics = myelin_bridge_zmq::metrics::Metrics::default();

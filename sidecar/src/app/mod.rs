@@ -11,6 +11,7 @@ mod listens;
 mod phase;
 mod routes;
 mod run;
+mod security;
 mod undelivered;
 mod zmq;
 

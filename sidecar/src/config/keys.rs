@@ -44,6 +44,12 @@ const HOUR: u64 = 3_600_000;
 /// Names of the overflow policies, as `myelin_bus::Overflow` spells them (a test compares).
 pub(crate) const OVERFLOWS: &[&str] = &["block", "drop_oldest", "drop_newest", "disconnect"];
 
+/// Names of the mechanisms, see `MechanismName`.
+pub(crate) const MECHANISMS: &[&str] = &["null", "plain", "curve"];
+
+/// Names of what happens to a second connection with the same identity.
+pub(crate) const IDENTITIES: &[&str] = &["refuse", "hand_over", "share"];
+
 /// All keys, in the order of `config show` and of the example file.
 pub(crate) const KEYS: &[Key] = &[
     key("serve.listen", "MYELIN_LISTEN", Kind::Address, "127.0.0.1:4222"),
@@ -63,6 +69,13 @@ pub(crate) const KEYS: &[Key] = &[
     key("hub.enabled", "MYELIN_HUB_ENABLED", Kind::Bool, "true"),
     key("hub.publishers", "MYELIN_HUB_PUBLISHERS", Kind::Bind, "tcp://127.0.0.1:5559"),
     key("hub.subscribers", "MYELIN_HUB_SUBSCRIBERS", Kind::Bind, "tcp://127.0.0.1:5560"),
+    key("security.mechanism", "MYELIN_SECURITY_MECHANISM", Kind::Choice(MECHANISMS), "null"),
+    key("security.insecure", "MYELIN_SECURITY_INSECURE", Kind::Bool, "false"),
+    key("security.users", "MYELIN_SECURITY_USERS", Kind::File, ""),
+    key("security.key", "MYELIN_SECURITY_KEY", Kind::File, ""),
+    key("security.clients", "MYELIN_SECURITY_CLIENTS", Kind::File, ""),
+    // As a ROUTER of libzmq has it.
+    key("security.identity", "MYELIN_SECURITY_IDENTITY", Kind::Choice(IDENTITIES), "refuse"),
     key("limits.connections", "MYELIN_LIMITS_CONNECTIONS", count(1, 1_000_000), "16384"),
     key("limits.handshake", "MYELIN_LIMITS_HANDSHAKE", duration(100, 60_000), "5s"),
     key("limits.queue_bytes", "MYELIN_LIMITS_QUEUE_BYTES", size(KIB, GIB), "8MiB"),

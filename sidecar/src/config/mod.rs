@@ -27,7 +27,7 @@ pub(crate) use settings::Settings;
 pub(crate) use sources::{Flag, Sources, reason};
 pub(crate) use suggest::nearest;
 pub(crate) use text::{parse_duration, show_duration};
-pub(crate) use typed::Config;
+pub(crate) use typed::{Config, MechanismName};
 
 #[cfg(test)]
 mod tests;

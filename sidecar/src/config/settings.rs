@@ -78,6 +78,10 @@ impl Settings {
         if let Value::Path(value) = self.value(path) { value.clone() } else { unreachable!("{KIND}") }
     }
 
+    pub(crate) fn file(&self, path: &str) -> Option<PathBuf> {
+        if let Value::File(value) = self.value(path) { value.clone() } else { unreachable!("{KIND}") }
+    }
+
     pub(crate) fn duration(&self, path: &str) -> Duration {
         if let Value::Duration(value) = self.value(path) { *value } else { unreachable!("{KIND}") }
     }

@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     /// A ZeroMQ endpoint to connect to; a name is resolved at each attempt.
     Connect,
     Path,
+    /// The path of a file; the empty text means "not set".
+    File,
     Duration {
         min: Duration,
         max: Duration,
@@ -51,6 +53,7 @@ pub(crate) enum Value {
     Address(SocketAddr),
     Endpoint(Endpoint),
     Path(PathBuf),
+    File(Option<PathBuf>),
     Duration(Duration),
     Size(u64),
     Count(u64),
@@ -80,6 +83,7 @@ impl Kind {
             Self::Bind => "an endpoint with an address and a port, such as \"tcp://127.0.0.1:5559\" or \"tcp://*:5559\"".into(),
             Self::Connect => "an endpoint with a host and a port, such as \"tcp://127.0.0.1:5800\"".into(),
             Self::Path => "a path".into(),
+            Self::File => "the path of a file".into(),
             Self::Duration { .. } => "a duration with a unit, such as \"500ms\", \"5s\" or \"2m\"".into(),
             Self::Size { .. } => "a size, such as \"8MiB\" or \"64KiB\"".into(),
             Self::Count { .. } => "a whole number".into(),
@@ -118,6 +122,7 @@ impl Kind {
             }
             Self::Bind => endpoint::parse(text).filter(|endpoint| endpoint::bind_addr(endpoint).is_some()).map(Value::Endpoint),
             Self::Connect => endpoint::parse(text).filter(endpoint::is_reachable).map(Value::Endpoint),
+            Self::File => Some(Value::File((!text.is_empty()).then(|| text.into()))),
             Self::Path => (!text.is_empty()).then(|| Value::Path(text.into())),
             Self::Duration { min, max } => match parse_duration(text) {
                 Some(value) if value < min || value > max => {
@@ -226,6 +231,7 @@ impl fmt::Display for Value {
             Self::Address(address) => write!(f, "{address}"),
             Self::Endpoint(endpoint) => write!(f, "{endpoint}"),
             Self::Path(path) => write!(f, "{}", path.display()),
+            Self::File(path) => path.as_deref().map_or(Ok(()), |path| write!(f, "{}", path.display())),
             Self::Duration(duration) => f.write_str(&show_duration(*duration)),
             Self::Size(bytes) => f.write_str(&show_size(*bytes)),
             Self::Count(count) => write!(f, "{count}"),

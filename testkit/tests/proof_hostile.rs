@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, reason = "the table is the proof")]
 
 use myelin_testkit::Sidecar;
-use myelin_testkit::hostile::{self, Arena, Noise, RouterRoute, Served, StalledSubscriber};
+use myelin_testkit::hostile::{self, Arena, GreedyCaller, Listeners, Noise, RouterRoute, Served, StalledSubscriber};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -70,6 +70,26 @@ fn hostile_peers_at_full_size() {
         memory_max: 32 * MIB,
         outcome: outcome(|| arena.served_while(|| hostile::deaf_caller_of_router(&route, 200_000, STALL, Duration::from_secs(1)))),
     });
+
+    let listeners = Listeners::bind();
+    let arena = Arena::with(Sidecar::builder().routes(&listeners.toml()));
+    rows.push(Row {
+        attack: "agents that bind and answer with something else, 50 times",
+        memory_max: 16 * MIB,
+        outcome: outcome(|| arena.served_while(|| listeners.misbehave(&arena, 10))),
+    });
+    let mut greedy = |attack, bytes| {
+        let arena = Arena::open();
+        let plan = GreedyCaller { bytes, work: Duration::from_millis(2), span: STALL };
+        let run = || {
+            let slowest = hostile::greedy_caller(&arena, plan).into_iter().max().unwrap_or_default();
+            assert!(slowest <= Duration::from_secs(1), "a modest caller waited {slowest:?}");
+        };
+        rows.push(Row { attack, memory_max: 48 * MIB, outcome: outcome(|| arena.served_while(run)) });
+    };
+    greedy("greedy caller of 16 bytes before a busy agent, 30 s", 16);
+    greedy("greedy caller of 1 KiB before a busy agent, 30 s", 1024);
+    greedy("greedy caller of 100 KiB before a busy agent, 30 s", 100 << 10);
 
     println!("{:<66} {:>8} {:>9} {:>9} {:>9} {:>8}", "attack", "messages", "p99 ms", "max ms", "+MiB", "holds");
     for row in &rows {

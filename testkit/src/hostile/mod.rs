@@ -9,6 +9,7 @@ mod bytes;
 mod crowds;
 mod floods;
 mod greed;
+mod listeners;
 mod neighbours;
 mod stalls;
 
@@ -17,5 +18,6 @@ pub use bytes::{Noise, cut_frames, declared_lengths, endless_messages, foreign_p
 pub use crowds::{half_open, odd_identities, pings, same_identity};
 pub use floods::{publish_loop, subscriptions, unfinished_messages};
 pub use greed::{GreedyCaller, greedy_caller};
+pub use listeners::Listeners;
 pub use neighbours::Served;
 pub use stalls::{RouterRoute, StalledSubscriber, deaf_caller_of_rep, deaf_caller_of_router, large_messages, stalled_subscriber};

@@ -44,6 +44,10 @@ const ANONYMOUS_IDLE: Duration = Duration::from_secs(60);
 /// How long what a caller sent may wait for the agent after the caller has gone: as long as the front gives a handshake.
 const GONE_GRACE: Duration = Duration::from_secs(5);
 
+/// How long an identity rests between two connections that announce it. A libzmq ROUTER forgets a closed connection in several steps between its
+/// threads, and ignores for good a successor that comes before the last of them.
+const IDENTITY_REST: Duration = Duration::from_millis(100);
+
 /// The sessions of one ROUTER agent. Dropping it closes them.
 #[derive(Debug)]
 pub(super) struct Sessions {
@@ -132,13 +136,16 @@ impl Shared {
     }
 
     async fn serve(&self, session: &Arc<Session>, over: &CancellationToken) {
-        let _turn = self.identities.turn(session.identity()).await;
+        let turn = self.identities.turn(session.identity()).await;
         let identity = session.identity().clone();
         let connector = self.context.front.connect(&Endpoint::from(self.agent), SocketType::Dealer, identity, session.clone());
         ended(session, over).await;
         // What was sent before the end is still meant: a caller may send and leave.
         session.handed_over().await;
         connector.close().await;
+        if turn.is_some() {
+            tokio::time::sleep(IDENTITY_REST).await;
+        }
     }
 }
 

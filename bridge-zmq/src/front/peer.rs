@@ -47,9 +47,9 @@ impl fmt::Display for PeerId {
 /// What a subscriber did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubscriptionChange {
-    /// It wants messages that start with the prefix. The same prefix may be subscribed to several times.
+    /// It wants messages that start with the prefix. Equal subscriptions are one.
     Subscribe,
-    /// It takes one subscription to the prefix back.
+    /// It takes its subscription to the prefix back, however often it was made.
     Cancel,
 }
 

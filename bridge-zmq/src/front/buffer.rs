@@ -5,8 +5,8 @@ use bytes::BytesMut;
 /// The smallest read: a few dozen requests of the usual size.
 const READ_BYTES_MIN: usize = 8 * 1024;
 
-/// The largest read: what a loopback socket delivers at once under load. More only costs cache.
-const READ_BYTES_MAX: usize = 256 * 1024;
+/// The largest read: a thousand small messages. More saves few system calls, leaves the cache, and keeps others waiting for the thread.
+const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// Small reads in a row before the buffer shrinks, so that one pause in a flood does not.
 const SMALL_READS_MAX: u32 = 32;

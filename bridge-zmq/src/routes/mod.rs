@@ -15,6 +15,7 @@ pub mod service;
 pub mod topic;
 mod work_queue;
 
+use bytes::Bytes;
 use myelin_bus::outlet::OutletConfig;
 use myelin_bus::wire::{Body, Frames, Subject};
 use myelin_bus::{Bus, SubscribeError};
@@ -63,6 +64,18 @@ pub enum RouteError {
     /// The bus refuses the route's subscription.
     #[error("the bus refuses the route")]
     Subscribe(#[from] SubscribeError),
+}
+
+/// Bodies up to this size are copied when they have to wait. They are slices of a read buffer, and the whole buffer lives as long as one of them:
+/// the queues' bounds would count bytes and not memory.
+const COPY_TO_WAIT_BYTES_MAX: usize = 64 * 1024;
+
+/// Frames that own nothing but themselves.
+fn detached(frames: Frames) -> Frames {
+    if frames.packed().len() > COPY_TO_WAIT_BYTES_MAX {
+        return frames;
+    }
+    Frames::from_parsed(Bytes::copy_from_slice(frames.packed()), frames.count())
 }
 
 /// `zmq.<kind>.<name>`, with whatever a subject does not allow in a token escaped in the name.

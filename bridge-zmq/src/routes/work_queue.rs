@@ -59,7 +59,7 @@ impl WorkQueue {
             message
         };
         state.bytes += message.packed().len();
-        state.messages.push_back(message);
+        state.messages.push_back(super::detached(message));
         let is_over = state.is_at_least(self.bounds.bytes_max, self.bounds.requests_max);
         drop(state);
         self.work.notify_waiters();

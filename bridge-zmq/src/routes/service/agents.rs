@@ -93,7 +93,7 @@ impl Agents {
         let caller = self.caller_of(&request);
         let bytes = request.len();
         let mut state = self.state.lock();
-        match state.pool.submit(caller, request, bytes) {
+        match state.pool.submit(caller, request, bytes, Request::detached) {
             Placed::Waits => None,
             Placed::Full(request) => {
                 drop(state);

@@ -1,7 +1,7 @@
 //! Requests that wait for a free window, one line per caller, served in turn: a caller with a thousand requests delays nobody's first.
 //!
-//! Bounds: bytes and requests in total; a quarter of each per caller as soon as there is more than one, so that one caller cannot fill the queue
-//! for the others. When full, the new request is refused and given back.
+//! Bounds: bytes and requests in total; three quarters of each for a caller that is alone, a quarter per caller as soon as there is more than one, so
+//! that no caller can fill the queue for those to come. When full, the new request is refused and given back.
 
 use std::collections::VecDeque;
 
@@ -76,7 +76,8 @@ impl<T> FairQueue<T> {
         }
         let Some(line) = self.lines.get(&caller) else { return false };
         let is_alone = self.lines.len() == 1;
-        !is_alone && (line.waiting.len() >= requests_max.div_ceil(4) || line.bytes + bytes > bytes_max.div_ceil(4))
+        let share = |max: usize| if is_alone { max - max / 4 } else { max.div_ceil(4) };
+        line.waiting.len() >= share(requests_max) || line.bytes + bytes > share(bytes_max)
     }
 
     /// Takes the next request: the oldest of the caller whose turn it is.

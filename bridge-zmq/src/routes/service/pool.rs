@@ -101,18 +101,23 @@ impl<R> Pool<R> {
         self.queue.bytes()
     }
 
-    /// Places a request of `bytes`.
-    pub(crate) fn submit(&mut self, caller: CallerId, request: R, bytes: usize) -> Placed<R> {
+    /// Places a request of `bytes`. One that has to wait is passed through `keep` first, which frees it of what it borrows.
+    pub(crate) fn submit(&mut self, caller: CallerId, request: R, bytes: usize, keep: impl FnOnce(R) -> R) -> Placed<R> {
         // Those who wait go first, or a caller could overtake the line.
         if self.queue.len() == 0
             && let Some(replica) = self.choose(caller)
         {
             return Placed::Now(Placement { replica, caller, request });
         }
-        match self.queue.push(caller, request, bytes) {
+        match self.queue.push(caller, keep(request), bytes) {
             Ok(()) => Placed::Waits,
             Err(request) => Placed::Full(request),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn submit_as_is(&mut self, caller: CallerId, request: R, bytes: usize) -> Placed<R> {
+        self.submit(caller, request, bytes, |request| request)
     }
 
     /// A replica is attached: returns what it should be sent at once.

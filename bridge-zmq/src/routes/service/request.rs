@@ -53,6 +53,16 @@ impl Request {
         }
     }
 
+    /// The same request, holding no memory but its own, to wait with.
+    pub(super) fn detached(mut self) -> Self {
+        self.body = match self.body {
+            Body::Frames(frames) => Body::Frames(crate::routes::detached(frames)),
+            Body::Blob(blob) if blob.len() <= crate::routes::COPY_TO_WAIT_BYTES_MAX => Body::Blob(Bytes::copy_from_slice(&blob)),
+            blob @ Body::Blob(_) => blob,
+        };
+        self
+    }
+
     /// Gives up the body and keeps what the reply needs.
     pub(super) fn owed(self, keep_envelope: bool) -> Owed {
         Owed {

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 pub struct Metrics {
     pub(crate) connections: Gauge,
     pub(crate) connections_opened: Counter,
-    pub(crate) connections_refused: Counter,
+    connections_refused: Family<RefusedLabels, Counter>,
     pub(crate) handshakes_pending: Gauge,
     handshake_failures: Family<HandshakeLabels, Counter>,
     disconnects: Family<DisconnectLabels, Counter>,
@@ -56,6 +56,30 @@ pub enum HandshakeFailure {
     Closed,
 }
 
+/// A share of all connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum ConnectionShare {
+    /// All there are.
+    All,
+    /// What one source may have.
+    Source,
+    /// What the peers of one route may have.
+    Route,
+    /// What one source may have at one route.
+    SourceAtRoute,
+}
+
+impl ConnectionShare {
+    pub(crate) const fn describe(self) -> &'static str {
+        match self {
+            Self::All => "connections_max reached",
+            Self::Source => "this source has its share of connections_max",
+            Self::Route => "this route has its share of connections_max",
+            Self::SourceAtRoute => "this source has its share of connections_max at this route",
+        }
+    }
+}
+
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum DisconnectKind {
@@ -78,21 +102,30 @@ pub enum DisconnectKind {
 pub enum DropCause {
     /// The policy `drop_oldest`.
     DropOldest,
-    /// The policy `drop_newest`.
+    /// The policy `drop_newest`; for a request, also that the queue of its service was full.
     DropNewest,
+    /// The policy `disconnect`: what met the full queue, and what was in it.
+    Disconnect,
     /// The connection ended with the message in its queue.
     Disconnected,
+    /// The full queue of a service: the end of the longest line made room for another caller's request.
+    EvictLongest,
+    /// The request's caller had gone.
+    CallerGone,
 }
 
 impl DropCause {
-    const ALL: [Self; 3] = [Self::DropOldest, Self::DropNewest, Self::Disconnected];
+    const ALL: [Self; 6] = [Self::DropOldest, Self::DropNewest, Self::Disconnect, Self::Disconnected, Self::EvictLongest, Self::CallerGone];
 
     /// The name in labels: policies are called as in the configuration.
     const fn as_str(self) -> &'static str {
         match self {
             Self::DropOldest => Overflow::DropOldest.as_str(),
             Self::DropNewest => Overflow::DropNewest.as_str(),
+            Self::Disconnect => Overflow::Disconnect.as_str(),
             Self::Disconnected => "disconnected",
+            Self::EvictLongest => "evict_longest",
+            Self::CallerGone => "caller_gone",
         }
     }
 }
@@ -134,6 +167,11 @@ struct IdentityLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedLabels {
+    share: ConnectionShare,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HandshakeLabels {
     reason: HandshakeFailure,
 }
@@ -157,7 +195,7 @@ impl Metrics {
         add.metric("connections_opened", "ZMTP connections that finished their handshake", self.connections_opened.clone());
         add.metric(
             "connections_refused",
-            "Connections closed at once because connections_max was reached",
+            "Connections closed at once because this share of connections_max was taken",
             self.connections_refused.clone(),
         );
         add.metric("handshakes_pending", "Connections in their handshake", self.handshakes_pending.clone());
@@ -167,7 +205,11 @@ impl Metrics {
         add.metric("messages_sent", "Messages queued for ZMTP peers", self.messages_sent.clone());
         add.metric("received_bytes", "Bytes received from ZMTP peers after the handshake", self.bytes_received.clone());
         add.metric("sent_bytes", "Bytes of messages queued for ZMTP peers", self.bytes_sent.clone());
-        add.metric("messages_dropped", "Messages dropped on their way to a ZMTP peer, by route and policy", self.drops.clone());
+        add.metric(
+            "messages_dropped",
+            "Messages dropped on their way to a ZMTP peer or before they had one, by route and policy",
+            self.drops.clone(),
+        );
         add.metric("read_pauses", "Times a peer was not read because a receiver behind it was full", self.read_pauses.clone());
         add.metric("identity_conflicts", "Connections that announced an identity in use, by outcome", self.identity_conflicts.clone());
     }
@@ -180,6 +222,16 @@ impl Metrics {
     #[must_use]
     pub fn identity_conflicts(&self, outcome: IdentityConflict) -> u64 {
         self.identity_conflicts.get_or_create(&IdentityLabels { outcome }).get()
+    }
+
+    pub(crate) fn connection_refused(&self, share: ConnectionShare) {
+        self.connections_refused.get_or_create(&RefusedLabels { share }).inc();
+    }
+
+    /// Connections closed at once because this share was taken.
+    #[must_use]
+    pub fn connections_refused(&self, share: ConnectionShare) -> u64 {
+        self.connections_refused.get_or_create(&RefusedLabels { share }).get()
     }
 
     pub(crate) fn handshake_failed(&self, reason: HandshakeFailure) {
@@ -237,8 +289,9 @@ impl From<Overflow> for DropCause {
         match policy {
             Overflow::DropOldest => Self::DropOldest,
             Overflow::DropNewest => Self::DropNewest,
-            // These two drop nothing while the connection lives.
-            Overflow::Block | Overflow::Disconnect => Self::Disconnected,
+            Overflow::Disconnect => Self::Disconnect,
+            // Drops nothing while the connection lives.
+            Overflow::Block => Self::Disconnected,
         }
     }
 }

@@ -17,10 +17,12 @@ pub struct FrontConfig {
     pub frames_max: FramesLimit,
     /// From accept or connect to the end of the handshake; 5 s.
     pub handshake_timeout: Duration,
-    /// Connections in their handshake, over all listeners; 1,024. One more drops the oldest of the source address that has most of them, so
+    /// Connections in their handshake, over all listeners; 1,024. One more drops the oldest of the source that has most of them, so
     /// that silent connections from one machine (or this one) never keep others out.
     pub pending_max: usize,
-    /// Established and pending connections, over all listeners and connectors; 16,384. One more is closed at once.
+    /// Established and pending connections, over all listeners and connectors; 16,384. One more is closed at once. Of what connects to us, one source
+    /// (an address; loopback is one; a process, over ipc) has at most seven eighths, so has one route, and one source at one route three quarters; what
+    /// others have taken makes these shares smaller, never nothing while connections are free.
     pub connections_max: usize,
     /// Bytes of large incomplete messages (above 256 KiB each) that all peers together may leave in our buffers; 256 MiB. The peer that would
     /// exceed it is disconnected.

@@ -101,8 +101,6 @@ enum DialError {
     Connect(#[source] io::Error),
     #[error("no connection after {after:?}")]
     Timeout { after: Duration },
-    #[error("connections_max reached")]
-    Full,
     #[error(transparent)]
     Establish(#[from] EstablishError),
 }
@@ -168,10 +166,13 @@ impl Dialer {
     }
 
     async fn serve(&self, established: Established) {
-        let Ok(_permit) = Arc::clone(&self.shared.connections).try_acquire_owned() else {
-            warn!(endpoint = %self.endpoint, error = %DialError::Full, "connection refused by ourselves");
-            self.context.metrics.connections_refused.inc();
-            return;
+        let _place = match self.shared.connections.open() {
+            Ok(place) => place,
+            Err(error) => {
+                warn!(endpoint = %self.endpoint, %error, "connection refused by ourselves");
+                self.context.metrics.connection_refused(error.0);
+                return;
+            }
         };
         let peer = Arc::new(Peer::new(&established, &self.context, self.token.child_token()));
         debug!(endpoint = %self.endpoint, peer = %peer.id(), "connected");

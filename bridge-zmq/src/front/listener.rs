@@ -13,6 +13,7 @@ use super::connection::{self, SocketContext};
 use super::endpoint::Endpoint;
 use super::establish::{Established, establish};
 use super::identities::{Claimed, Identities};
+use super::source::Source;
 use super::stream::Stream;
 use super::{IdentityPolicy, Peer, Shared};
 use crate::codec::{Handshake, Role, SocketType};
@@ -126,12 +127,17 @@ impl Acceptor {
     }
 
     fn admit(&self, stream: Stream, remote: SocketAddr) {
-        let Ok(permit) = Arc::clone(&self.shared.connections).try_acquire_owned() else {
-            self.context.metrics.connections_refused.inc();
-            debug!(%remote, "refused: connections_max reached");
-            return;
+        let source = Source::of(&stream, remote);
+        let place = match self.shared.connections.accept(source, &self.context.tag.route) {
+            Ok(place) => place,
+            Err(error) => {
+                self.context.metrics.connection_refused(error.0);
+                self.context.peers.failed(&self.context.tag, remote.to_string(), error.to_string());
+                debug!(%remote, %error, "refused");
+                return;
+            }
         };
-        let ticket = self.shared.pending.admit(remote.ip());
+        let ticket = self.shared.pending.admit(source);
         let this = self.clone();
         self.shared.tracker.spawn(async move {
             let Self { context, token, .. } = &this;
@@ -155,7 +161,7 @@ impl Acceptor {
                     debug!(%remote, error = %super::chain(&error), "handshake failed");
                 }
             }
-            drop(permit);
+            drop(place);
         });
     }
 

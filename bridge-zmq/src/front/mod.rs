@@ -13,6 +13,7 @@ mod budget;
 mod buffer;
 mod config;
 mod connection;
+mod connections;
 mod connector;
 mod endpoint;
 mod establish;
@@ -23,6 +24,7 @@ mod peer;
 mod peers;
 mod pending;
 mod secrets;
+mod source;
 mod stream;
 mod tag;
 mod traffic;
@@ -34,12 +36,12 @@ use bytes::Bytes;
 use myelin_bus::Pressure;
 use myelin_bus::outlet::Budget as QueueBudget;
 use myelin_bus::wire::Body;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::budget::Budget;
 use self::connection::SocketContext;
+use self::connections::Connections;
 use self::peers::Peers;
 use self::pending::Pending;
 use self::tag::Tag;
@@ -90,7 +92,7 @@ pub struct Front {
 struct Shared {
     token: CancellationToken,
     tracker: TaskTracker,
-    connections: Arc<Semaphore>,
+    connections: Connections,
     pending: Pending,
     incomplete: Budget,
     queued: QueueBudget,
@@ -106,7 +108,7 @@ impl Front {
         let shared = Shared {
             token: CancellationToken::new(),
             tracker: TaskTracker::new(),
-            connections: Arc::new(Semaphore::new(config.connections_max.min(Semaphore::MAX_PERMITS))),
+            connections: Connections::new(config.connections_max),
             pending: Pending::new(config.pending_max, metrics.handshakes_pending.clone()),
             incomplete: Budget::new(config.incomplete_bytes_max),
             queued: config.budget.clone(),

@@ -1,7 +1,6 @@
 //! Who may be in a handshake when there are too many: the fullest source makes room.
 
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -9,9 +8,11 @@ use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio_util::sync::CancellationToken;
 
+use super::source::Source;
+
 /// The connections in their handshake.
 ///
-/// A newcomer is always admitted. At the bound it displaces the oldest pending connection of the address that has most of them: a healthy
+/// A newcomer is always admitted. At the bound it displaces the oldest pending connection of the source that has most of them: a healthy
 /// handshake is over in milliseconds, so the oldest of the fullest source is a silent one.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
@@ -23,7 +24,7 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(super) struct Ticket {
     pending: Pending,
-    source: IpAddr,
+    source: Source,
     id: u64,
     pub(super) evicted: CancellationToken,
 }
@@ -34,7 +35,7 @@ struct State {
     total: usize,
     next: u64,
     /// Oldest first, so ids ascend.
-    sources: HashMap<IpAddr, VecDeque<(u64, CancellationToken)>>,
+    sources: HashMap<Source, VecDeque<(u64, CancellationToken)>>,
 }
 
 impl Pending {
@@ -43,7 +44,7 @@ impl Pending {
         Self { state: Arc::new(Mutex::new(state)), gauge }
     }
 
-    pub(super) fn admit(&self, source: IpAddr) -> Ticket {
+    pub(super) fn admit(&self, source: Source) -> Ticket {
         let evicted = CancellationToken::new();
         let (id, victim) = self.state.lock().admit(source, evicted.clone());
         self.gauge.inc();
@@ -62,7 +63,7 @@ impl Drop for Ticket {
 }
 
 impl State {
-    fn admit(&mut self, source: IpAddr, token: CancellationToken) -> (u64, Option<CancellationToken>) {
+    fn admit(&mut self, source: Source, token: CancellationToken) -> (u64, Option<CancellationToken>) {
         let victim = if self.total >= self.max { self.evict() } else { None };
         let id = self.next;
         self.next += 1;
@@ -78,7 +79,7 @@ impl State {
         Some(token)
     }
 
-    fn remove(&mut self, source: IpAddr, id: u64) {
+    fn remove(&mut self, source: Source, id: u64) {
         let Some(queue) = self.sources.get_mut(&source) else { return };
         if let Ok(at) = queue.binary_search_by_key(&id, |(id, _)| *id) {
             queue.remove(at);
@@ -92,12 +93,12 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
 
-    fn source(last: u8) -> IpAddr {
-        Ipv4Addr::new(127, 0, 0, last).into()
+    fn source(last: u8) -> Source {
+        IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)).into()
     }
 
     #[test]

@@ -65,6 +65,15 @@ pub const ENVELOPE_OVERHEAD_BYTES_MINIMAL_MAX: usize = 48;
 /// limits of services (65,536) with room for files and outgoing connections.
 pub const CONNECTIONS_MAX: usize = 16_384;
 
+/// Most connections of one source, and of one route, for each that is still free: 7. Alone it has at most seven eighths of [`CONNECTIONS_MAX`]; the
+/// last eighth, 2,048, is for others, and of that again no single one has all.
+pub const CONNECTIONS_PER_FREE: usize = 7;
+
+/// The same for one source at one route: 3, so three quarters when it is alone. Less than [`CONNECTIONS_PER_FREE`], because all agents of this machine
+/// are one source: whoever floods one route from here leaves the others here an eighth of all. It is still more than the 10,000 agents of a large
+/// fleet.
+pub const CONNECTIONS_PER_FREE_OF_SOURCE_AT_ROUTE: usize = 3;
+
 /// Most bytes queued for one peer: 8 MiB. One message is always admitted, whatever its size.
 pub const QUEUE_BYTES_MAX: usize = 8 * MIB;
 

@@ -97,7 +97,7 @@ pub(super) async fn run(established: Established, peer: &Arc<Peer>, context: &So
     if matches!(reason, DisconnectReason::Closed { .. } | DisconnectReason::HandedOver { .. } | DisconnectReason::Shutdown) {
         linger(peer, context.config.linger).await;
     }
-    peer.finish();
+    peer.finish(&reason);
     // Others may hold the peer, and with it the socket, for a while; the far end must not wait for them.
     if let Err(error) = reader.shutdown() {
         debug!(peer = %peer.id(), %error, "shutdown failed, the socket is already gone");
@@ -369,7 +369,8 @@ impl Guard<'_> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        self.peer.finish();
-        self.leave(&DisconnectReason::Closed { why: "the connection's task ended early" });
+        let reason = DisconnectReason::Closed { why: "the connection's task ended early" };
+        self.peer.finish(&reason);
+        self.leave(&reason);
     }
 }

@@ -123,6 +123,14 @@ impl DisconnectReason {
             Self::HeartbeatMissed { .. } | Self::TtlExpired => DisconnectKind::Silent,
         }
     }
+
+    /// What the queue of a connection that ended so is counted as.
+    fn drop_cause(&self) -> DropCause {
+        match self {
+            Self::Outlet(OutletError::SlowPeer { .. } | OutletError::Budget { .. }) => DropCause::Disconnect,
+            _ => DropCause::Disconnected,
+        }
+    }
 }
 
 /// One established connection: who the peer is, and the way to send to it.
@@ -281,10 +289,18 @@ impl Peer {
     }
 
     /// Closes the write side and counts what it still held.
-    pub(super) fn finish(&self) {
+    pub(super) fn finish(&self, reason: &DisconnectReason) {
+        self.closing.store(true, Ordering::Release);
         self.outlet.close();
         let uncounted = self.outlet.dropped().saturating_sub(self.drops_counted.load(Ordering::Relaxed));
-        self.tag.dropped(DropCause::Disconnected, uncounted);
+        self.tag.dropped(reason.drop_cause(), uncounted);
+    }
+
+    /// What drops of now are to be counted as.
+    fn drop_cause(&self) -> DropCause {
+        // An outlet that a policy has closed is not known to be closing yet; one that failed drops whatever its policy is.
+        let has_failed = self.overflow != Overflow::Disconnect && self.outlet.is_closed();
+        if self.is_closing() || has_failed { DropCause::Disconnected } else { self.overflow.into() }
     }
 
     fn count(&self, pushed: Pushed, bytes: usize) -> Pushed {
@@ -295,8 +311,7 @@ impl Peer {
         }
         if pushed.dropped > 0 {
             self.drops_counted.fetch_add(pushed.dropped as u64, Ordering::Relaxed);
-            let cause = if self.is_closing() { DropCause::Disconnected } else { self.overflow.into() };
-            self.tag.dropped(cause, pushed.dropped as u64);
+            self.tag.dropped(self.drop_cause(), pushed.dropped as u64);
         }
         pushed
     }

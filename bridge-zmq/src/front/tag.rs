@@ -50,6 +50,11 @@ impl Front {
         self.tagged(Tag { side, ..Tag::clone(&self.tag) })
     }
 
+    /// Counts messages that were dropped before they reached a peer's own queue, for the route of this handle.
+    pub(crate) fn count_drops(&self, cause: DropCause, messages: u64) {
+        self.tag.dropped(cause, messages);
+    }
+
     fn tagged(&self, tag: Tag) -> Self {
         Self { tag: Arc::new(tag.with_drops(self.metrics())), ..self.clone() }
     }

@@ -14,6 +14,8 @@ pub struct RouteMetrics {
     pub(crate) requests_without_responder: Counter,
     /// Requests that found a full queue.
     pub(crate) requests_refused: Counter,
+    /// Waiting requests that made room for those of callers who had fewer.
+    pub(crate) requests_evicted: Counter,
     /// Requests without the empty frame that a REP needs.
     pub(crate) requests_malformed: Counter,
     /// Waiting requests dropped because their caller had gone.
@@ -39,6 +41,7 @@ impl RouteMetrics {
         counter("replies", "Replies that reached the connection their request came from", &self.replies);
         counter("requests_without_responder", "Requests that found no agent", &self.requests_without_responder);
         counter("requests_refused", "Requests that found a full queue", &self.requests_refused);
+        counter("requests_evicted", "Waiting requests of the longest line that made room for another caller's", &self.requests_evicted);
         counter("requests_malformed", "Requests without the empty frame that a REP needs", &self.requests_malformed);
         counter("requests_abandoned", "Waiting requests dropped because their caller had gone", &self.requests_abandoned);
         counter("requests_unanswered", "Requests whose agent disconnected before it answered", &self.requests_unanswered);

@@ -136,6 +136,9 @@ async fn wait(notify: &Notify, done: impl Fn() -> bool) {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
+    use super::super::COPY_TO_WAIT_BYTES_MAX;
     use super::*;
 
     fn queue(waiting: &[&[u8]]) -> WorkQueue {
@@ -182,5 +185,20 @@ mod tests {
         }
         next(&queue);
         relief.await;
+    }
+
+    #[test]
+    fn what_waits_keeps_no_read_buffer_alive_unless_it_is_most_of_one() {
+        for (len, is_copied) in [(1, true), (COPY_TO_WAIT_BYTES_MAX - 9, true), (COPY_TO_WAIT_BYTES_MAX, false)] {
+            let message = Frames::single(&vec![7; len]);
+            let mut read = message.packed().to_vec();
+            let of_message = read.len();
+            read.resize(1 << 20, 0);
+            let read = Bytes::from(read);
+            let queue = queue(&[]);
+            queue.offer(Frames::from_parsed(read.slice(..of_message), 1), Err);
+            assert_eq!(read.is_unique(), is_copied, "{len} bytes");
+            assert_eq!(next(&queue), Some(message));
+        }
     }
 }

@@ -17,6 +17,7 @@ use super::pool::{Placed, Placement, Pool, ReplicaId, ReplicaKind};
 use super::request::{Correlation, Owed, Request, correlation_frame, split_correlation};
 use super::sessions::Sessions;
 use crate::front::{DisconnectReason, Peer, PeerHandler, SocketType, SubscriptionChange};
+use crate::metrics::DropCause;
 
 /// All agents that serve one service on this machine.
 #[derive(Debug)]
@@ -95,10 +96,16 @@ impl Agents {
         let mut state = self.state.lock();
         match state.pool.submit(caller, request, bytes, Request::detached) {
             Placed::Waits => None,
+            Placed::WaitsInsteadOf(evicted) => {
+                drop(state);
+                self.context.metrics.requests_evicted.inc_by(evicted.len() as u64);
+                self.lose(DropCause::EvictLongest, evicted);
+                None
+            }
             Placed::Full(request) => {
                 drop(state);
                 self.context.metrics.requests_refused.inc();
-                self.fail(request.owed(true));
+                self.lose(DropCause::DropNewest, [request]);
                 None
             }
             Placed::Now(placement) => {
@@ -159,10 +166,24 @@ impl Agents {
         }
     }
 
+    /// Counts requests that found no place, and tells their callers if the route says so.
+    fn lose(&self, cause: DropCause, requests: impl IntoIterator<Item = Request>) {
+        for request in requests {
+            self.context.front.count_drops(cause, 1);
+            self.fail(request.owed(true));
+        }
+    }
+
+    /// Counts requests that were dropped because nobody waits for them.
+    fn abandon(&self, requests: usize) {
+        self.context.metrics.requests_abandoned.inc_by(requests as u64);
+        self.context.front.count_drops(DropCause::CallerGone, requests as u64);
+    }
+
     /// A caller's connection closed.
     pub(super) fn caller_gone(&self, caller: CallerId) {
         let dropped = self.state.lock().pool.caller_gone(caller);
-        self.context.metrics.requests_abandoned.inc_by(dropped as u64);
+        self.abandon(dropped);
     }
 
     /// A ROUTER agent's conversation with a caller is over.
@@ -259,7 +280,7 @@ impl PeerHandler for Agents {
             return;
         }
         tracing::info!(service = self.name, agent = %peer.remote(), %reason, unanswered = lost.len(), "agent detached");
-        self.context.metrics.requests_abandoned.inc_by(abandoned as u64);
+        self.abandon(abandoned);
         self.context.metrics.requests_unanswered.inc_by(lost.len() as u64);
         for owed in lost {
             self.fail(owed);

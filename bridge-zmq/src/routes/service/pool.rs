@@ -49,6 +49,8 @@ pub(crate) enum Placed<R> {
     Now(Placement<R>),
     /// It waits for a window.
     Waits,
+    /// It waits, and what others had waiting beyond their share had to go for it.
+    WaitsInsteadOf(Vec<R>),
     /// The queue is full; the request is given back.
     Full(R),
 }
@@ -110,7 +112,8 @@ impl<R> Pool<R> {
             return Placed::Now(Placement { replica, caller, request });
         }
         match self.queue.push(caller, keep(request), bytes) {
-            Ok(()) => Placed::Waits,
+            Ok(evicted) if evicted.is_empty() => Placed::Waits,
+            Ok(evicted) => Placed::WaitsInsteadOf(evicted),
             Err(request) => Placed::Full(request),
         }
     }

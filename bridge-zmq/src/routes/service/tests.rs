@@ -8,10 +8,10 @@ use myelin_bus::wire::{Body, Frames};
 use myelin_bus::{Bus, EmbeddedConfig, InlineHandler, Pressure};
 use tokio::time::Instant;
 
-use super::{Service, ServiceConfig, agents};
+use super::{Service, ServiceConfig, agents, request};
 use crate::front::{DisconnectReason, Endpoint, Front, FrontConfig, Peer, PeerHandler, SocketType, SubscriptionChange};
 use crate::metrics::Metrics;
-use crate::routes::{RouteContext, RouteMetrics};
+use crate::routes::{COPY_TO_WAIT_BYTES_MAX, RouteContext, RouteMetrics};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -67,4 +67,14 @@ async fn requests_of_the_bus_leave_nothing_behind_at_a_router() {
     }
     until("every conversation is over", || handler.load() == 0).await;
     until("every connection is closed", || context.front.metrics().connections.get() == 2).await;
+}
+
+#[test]
+fn a_request_that_waits_keeps_no_read_buffer_alive_unless_it_is_most_of_one() {
+    for (len, is_copied) in [(1, true), (COPY_TO_WAIT_BYTES_MAX, true), (COPY_TO_WAIT_BYTES_MAX + 1, false)] {
+        let read = Bytes::from(vec![7; 1 << 20]);
+        let request = request::Request { body: Body::Blob(read.slice(..len)), reply: None }.detached();
+        assert_eq!(request.len(), len);
+        assert_eq!(read.is_unique(), is_copied, "{len} bytes");
+    }
 }

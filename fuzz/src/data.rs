@@ -1,7 +1,8 @@
-//! What the targets `codec` and `session` demand of the data phase.
+//! What the targets `codec`, `session` and `curve` demand of the data phase.
 
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
+use myelin_bridge_zmq::codec::curve::Opener;
 use myelin_bridge_zmq::codec::{COMMAND_BYTES_MAX, Codec, CodecError, CodecLimits, Command, FramesLimit, MessageLimit, Upstream};
 use myelin_wire::Body;
 
@@ -15,11 +16,14 @@ pub struct Settings {
 
 /// What a codec made of its input.
 #[derive(Debug, PartialEq, Eq)]
-struct Decoded {
-    messages: Vec<Vec<Bytes>>,
-    commands: Vec<Command>,
-    end: Result<(), CodecError>,
+pub struct Decoded {
+    pub messages: Vec<Vec<Bytes>>,
+    pub commands: Vec<Command>,
+    pub end: Result<(), CodecError>,
 }
+
+/// What a sealed frame has more than an open one, at most: name, nonce, tag and flags in a box, and a longer header.
+const SEAL_BYTES_MAX: usize = 33 + 9;
 
 impl Settings {
     fn limits(self) -> CodecLimits {
@@ -42,10 +46,19 @@ pub fn check(settings: Settings, cuts: &[u8], input: &[u8]) {
     assert_eq!(whole, model(settings, input), "the model reads it otherwise");
 }
 
-/// Feeds the input in pieces of the given lengths, again and again; in one piece where there are none.
 fn decode(settings: Settings, cuts: &[u8], input: &[u8]) -> Decoded {
+    feed(Codec::new(settings.limits(), settings.upstream()), settings, cuts, input)
+}
+
+/// The same for a session whose frames are sealed.
+#[allow(dead_code, reason = "only the target curve seals")]
+pub fn decode_sealed(settings: Settings, opener: Opener, cuts: &[u8], input: &[u8]) -> Decoded {
+    feed(Codec::sealed(settings.limits(), settings.upstream(), opener), settings, cuts, input)
+}
+
+/// Feeds the input in pieces of the given lengths, again and again; in one piece where there are none.
+fn feed(mut codec: Codec, settings: Settings, cuts: &[u8], input: &[u8]) -> Decoded {
     let limits = settings.limits();
-    let mut codec = Codec::new(limits, settings.upstream());
     let (mut messages, mut commands) = (Vec::new(), Vec::new());
     let mut buffer = BytesMut::new();
     let mut end = Ok(());
@@ -58,7 +71,7 @@ fn decode(settings: Settings, cuts: &[u8], input: &[u8]) -> Decoded {
         assert!(codec.missing() >= 1, "a read of nothing");
         let message_max = limits.message.get() + 9 * limits.frames.get() as usize;
         assert!(codec.held() <= message_max, "{} bytes held", codec.held());
-        assert!(buffer.len() <= message_max.max(9 + COMMAND_BYTES_MAX), "{} bytes left", buffer.len());
+        assert!(buffer.len() <= message_max.max(9 + COMMAND_BYTES_MAX) + SEAL_BYTES_MAX, "{} bytes left", buffer.len());
     }
     let messages = messages.into_iter().map(|body| match body {
         Body::Frames(frames) => {
@@ -86,7 +99,7 @@ pub fn pieces<'a>(cuts: &'a [u8], mut input: &'a [u8]) -> impl Iterator<Item = &
 }
 
 /// RFC 37 read slowly: one frame after the other, everything copied.
-fn model(settings: Settings, mut input: &[u8]) -> Decoded {
+pub fn model(settings: Settings, mut input: &[u8]) -> Decoded {
     let limits = settings.limits();
     let mut decoded = Decoded { messages: Vec::new(), commands: Vec::new(), end: Ok(()) };
     let mut message: Vec<Bytes> = Vec::new();

@@ -1,4 +1,4 @@
-//! Turns at an identity: one connection that announces it at a time, those who wait in the order in which they came.
+//! Turns at an identity: one caller at a time has the connection that announces it, those who wait in the order in which they came.
 
 use std::sync::Arc;
 
@@ -7,28 +7,36 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
+use super::named::Named;
+
+/// The turn at an identity: its connection, if there is one already.
+pub(super) type Turn = OwnedMutexGuard<Option<Named>>;
+
 /// The identities in use at one agent; as many as it has sessions.
 #[derive(Debug, Default)]
-pub(super) struct Identities(Mutex<HashMap<Bytes, Arc<tokio::sync::Mutex<()>>>>);
+pub(super) struct Identities(Mutex<HashMap<Bytes, Arc<tokio::sync::Mutex<Option<Named>>>>>);
 
 impl Identities {
-    /// Waits for the turn at `identity`, which lasts as long as what it returns. No identity is no reason to wait.
+    /// Waits for the turn at `identity`, which lasts as long as what it returns.
     ///
     /// # Cancel safety
     /// Dropping the future gives up the place in the line.
-    pub(super) async fn turn(&self, identity: &Bytes) -> Option<OwnedMutexGuard<()>> {
-        if identity.is_empty() {
-            return None;
-        }
+    pub(super) async fn turn(&self, identity: &Bytes) -> Turn {
         let line = Arc::clone(self.0.lock().entry(identity.clone()).or_default());
-        Some(line.lock_owned().await)
+        line.lock_owned().await
     }
 
-    /// Forgets an identity that nobody has or waits for. To be called after each turn, taken or given up.
+    /// The turn at an identity that nobody has.
+    pub(super) fn free_turn(&self, identity: &Bytes) -> Option<Turn> {
+        let line = Arc::clone(self.0.lock().get(identity)?);
+        line.try_lock_owned().ok()
+    }
+
+    /// Forgets an identity that has no connection and that nobody has or waits for. To be called after each turn, taken or given up.
     pub(super) fn leave(&self, identity: &Bytes) {
         let mut lines = self.0.lock();
         // Others take their reference under the same lock.
-        if lines.get(identity).is_some_and(|line| Arc::strong_count(line) == 1) {
+        if lines.get(identity).is_some_and(|line| Arc::strong_count(line) == 1 && line.try_lock().is_ok_and(|named| named.is_none())) {
             lines.remove(identity);
         }
     }
@@ -40,8 +48,8 @@ mod tests {
 
     use super::*;
 
-    async fn turn_now(identities: &Identities, name: &Bytes) -> Option<OwnedMutexGuard<()>> {
-        tokio::time::timeout(Duration::ZERO, identities.turn(name)).await.ok().flatten()
+    async fn turn_now(identities: &Identities, name: &Bytes) -> Option<Turn> {
+        tokio::time::timeout(Duration::ZERO, identities.turn(name)).await.ok()
     }
 
     #[tokio::test]
@@ -49,6 +57,7 @@ mod tests {
         let (identities, name) = (Identities::default(), Bytes::from_static(b"name"));
         let first = turn_now(&identities, &name).await.unwrap();
         assert!(turn_now(&identities, &name).await.is_none(), "a second one waits");
+        assert!(identities.free_turn(&name).is_none());
         identities.leave(&name);
         assert!(turn_now(&identities, &Bytes::from_static(b"other")).await.is_some());
         drop(first);

@@ -17,6 +17,7 @@ mod bound;
 mod callers;
 mod fair_queue;
 mod identities;
+mod named;
 mod pool;
 mod request;
 mod session;

@@ -5,7 +5,8 @@
 //! (bus-native, or beyond this machine) gets one for a single answer, or for [`ANONYMOUS_IDLE`].
 //!
 //! An identity has one connection at a time: a ROUTER that meets a second one takes the first frame sent on it for a name and misreads the rest.
-//! A caller that announces an identity in use waits, as if it had not connected yet, until the other one has gone.
+//! A caller that announces an identity in use waits, as if it had not connected yet, until the other one has gone, and then gets its connection
+//! (see [`named`](super::named)), as does one that comes within [`IDENTITY_KEPT`].
 //!
 //! Bounds: [`SESSIONS_MAX`] connections per agent; what waits for a connection to open is bounded by [`WAITING_MAX`] messages and
 //! [`WAITING_BYTES_MAX`] bytes each. What is beyond is refused and counted.
@@ -14,6 +15,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 use myelin_bus::wire::limits::QUEUE_BYTES_MAX;
 use myelin_bus::{Pressure, ReplyTo};
@@ -24,6 +26,7 @@ use super::super::RouteContext;
 use super::agents::Agents;
 use super::fair_queue::CallerId;
 use super::identities::Identities;
+use super::named::Named;
 use super::pool::ReplicaId;
 use super::request::Request;
 use super::session::Session;
@@ -44,9 +47,12 @@ const ANONYMOUS_IDLE: Duration = Duration::from_secs(60);
 /// How long what a caller sent may wait for the agent after the caller has gone: as long as the front gives a handshake.
 const GONE_GRACE: Duration = Duration::from_secs(5);
 
-/// How long an identity rests between two connections that announce it. A libzmq ROUTER forgets a closed connection in several steps between its
-/// threads, and ignores for good a successor that comes before the last of them.
-const IDENTITY_REST: Duration = Duration::from_millis(100);
+/// How long the connection of a caller that has gone is kept for the next one with its identity: a client that closes its socket and opens another
+/// comes at once, one that is started again within a second or so.
+const IDENTITY_KEPT: Duration = Duration::from_secs(1);
+
+/// How long an identity rests after its connection was closed: a ROUTER whose program is not busy has forgotten it by then.
+const IDENTITY_REST: Duration = Duration::from_millis(500);
 
 /// The sessions of one ROUTER agent. Dropping it closes them.
 #[derive(Debug)]
@@ -107,8 +113,10 @@ impl Sessions {
         let over = session.over(request.reply.as_ref().and_then(ReplyTo::caller));
         self.shared.context.front.spawn(async move {
             shared.hold(&session, &over).await;
-            shared.open.lock().remove(&caller);
             shared.left(caller);
+            shared.retire(session.identity()).await;
+            // Only now, so that connections that are kept are counted.
+            shared.open.lock().remove(&caller);
         });
         None
     }
@@ -132,20 +140,44 @@ impl Shared {
             () = given_up => {}
             () = self.serve(session, over) => {}
         }
-        self.identities.leave(session.identity());
     }
 
     async fn serve(&self, session: &Arc<Session>, over: &CancellationToken) {
-        let turn = self.identities.turn(session.identity()).await;
-        let identity = session.identity().clone();
-        let connector = self.context.front.connect(&Endpoint::from(self.agent), SocketType::Dealer, identity, session.clone());
-        ended(session, over).await;
-        // What was sent before the end is still meant: a caller may send and leave.
-        session.handed_over().await;
-        connector.close().await;
-        if turn.is_some() {
-            tokio::time::sleep(IDENTITY_REST).await;
+        let identity = session.identity();
+        if identity.is_empty() {
+            let connector = self.context.front.connect(&Endpoint::from(self.agent), SocketType::Dealer, Bytes::new(), session.clone());
+            ended(session, over).await;
+            // What was sent before the end is still meant: a caller may send and leave.
+            session.handed_over().await;
+            connector.close().await;
+            return;
         }
+        let mut turn = self.identities.turn(identity).await;
+        let named = turn.get_or_insert_with(|| Named::open(&self.context, self.agent, identity.clone()));
+        let _seated = named.seat(session);
+        ended(session, over).await;
+        session.handed_over().await;
+    }
+
+    /// Closes the connection that a caller has left unless another takes it; then whoever did sees to it.
+    async fn retire(&self, identity: &Bytes) {
+        if identity.is_empty() {
+            return;
+        }
+        let unused = async {
+            tokio::time::sleep(IDENTITY_KEPT).await;
+            let Some(mut turn) = self.identities.free_turn(identity) else { return };
+            if let Some(named) = turn.take_if(|named| named.is_vacant_for(IDENTITY_KEPT)) {
+                named.close().await;
+                // Whoever comes now waits for the turn.
+                tokio::time::sleep(IDENTITY_REST).await;
+            }
+        };
+        tokio::select! {
+            () = self.attached.cancelled() => {}
+            () = unused => {}
+        }
+        self.identities.leave(identity);
     }
 }
 

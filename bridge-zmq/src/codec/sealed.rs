@@ -6,7 +6,7 @@
 use bytes::{Buf, BytesMut};
 use myelin_bus::wire::{Body, write_frame_header};
 
-use super::curve::OVERHEAD;
+use super::curve::{Batch, OVERHEAD};
 use super::header::Header;
 use super::{COMMAND_BYTES_MAX, Codec, CodecError, Command};
 
@@ -18,6 +18,7 @@ impl Codec {
         messages: &mut Vec<Body>,
         commands: &mut Vec<Command>,
     ) -> Result<(), CodecError> {
+        let mut batch = Batch::new();
         loop {
             let Some(header) = Header::parse(input)? else {
                 self.missing = 2;
@@ -29,7 +30,11 @@ impl Codec {
                 return Ok(());
             }
             let opener = self.opener.as_mut().expect("only sealed sessions come here");
-            let opened = opener.open(&mut input[header.header_len..end])?;
+            // For the frames behind this one, too: their key streams are computed in one pass.
+            if batch.is_empty() {
+                opener.look_ahead(input, &mut batch);
+            }
+            let opened = opener.open(&mut input[header.header_len..end], &mut batch)?;
             let start = header.header_len + OVERHEAD;
             let payload_len = (end - start) as u64;
             let plain = Header { command: opened.command, more: opened.more, header_len: 0, payload_len };

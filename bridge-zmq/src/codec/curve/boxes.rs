@@ -2,6 +2,7 @@
 
 use salsabox::BoxKey;
 use x25519_dalek::{PublicKey as Point, StaticSecret};
+use zeroize::Zeroizing;
 
 use crate::codec::HandshakeError;
 
@@ -42,6 +43,15 @@ pub(super) fn random_bytes<const N: usize>() -> [u8; N] {
 /// The key that the owners of these two halves share. Keys of low order, which would make it known to everybody, are refused.
 pub(super) fn shared(ours: &StaticSecret, theirs: &[u8; 32]) -> Result<BoxKey, HandshakeError> {
     BoxKey::from_shared_secret(ours.diffie_hellman(&Point::from(*theirs)).as_bytes()).ok_or_else(|| violation("CURVE key of low order"))
+}
+
+/// The same key, for the many boxes of a [`Cipher`](super::cipher::Cipher).
+pub(super) fn session_key(ours: &StaticSecret, theirs: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, HandshakeError> {
+    let shared = ours.diffie_hellman(&Point::from(*theirs));
+    if !shared.was_contributory() {
+        return Err(violation("CURVE key of low order"));
+    }
+    Ok(Zeroizing::new(salsabox::hsalsa20(shared.as_bytes(), &[0; 16])))
 }
 
 /// A box: tag, then what was sealed.

@@ -59,6 +59,6 @@ impl Client {
         let count = u64::from_be_bytes(*count);
         let key = boxes::shared(&self.ours, theirs)?;
         let metadata = boxes::open(&key, &boxes::counted(boxes::READY, count), sealed, "CURVE READY does not open")?;
-        Ok((metadata, Transform::of_client(key, boxes::shared(&self.ours, theirs)?, 2, count)))
+        Ok((metadata, Transform::of_client(&*boxes::session_key(&self.ours, theirs)?, 2, count)))
     }
 }

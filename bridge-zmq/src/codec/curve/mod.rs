@@ -1,6 +1,7 @@
 //! The mechanism CURVE (ZeroMQ RFC 26): both ends know each other by public keys, and nobody in between can read or change a message.
 //!
-//! X25519 and XSalsa20-Poly1305 come from the crates `x25519-dalek` and `salsabox`; here is who sends which box when. `omq-proto` has a
+//! X25519 and the boxes of the handshake come from the crates `x25519-dalek` and `salsabox`. The boxes of messages are the same, made several at a
+//! time (`cipher`). Here is who sends which box when. `omq-proto` has a
 //! handshake of its own, but keeps the session's key to itself: its data phase copies every frame twice and swallows the PONGs that our barriers
 //! wait for (docs/adr/0005-curve.md).
 //!
@@ -10,13 +11,17 @@
 //! - **Forward secret.** Messages are sealed with keys that live as long as the connection.
 
 mod boxes;
+mod cipher;
 mod client;
 mod clients;
 mod handshake;
 mod keys;
+mod salsa20;
 mod server;
+mod tag;
 mod transform;
 
+pub(super) use self::cipher::Batch;
 pub use self::clients::Clients;
 pub(super) use self::handshake::CurveHandshake;
 pub use self::keys::{KeyPair, PublicKey};

@@ -99,6 +99,6 @@ impl Applicant {
         let Session { ours, theirs, count, .. } = self.session;
         let sealed = boxes::seal(&boxes::shared(&ours, &theirs)?, &boxes::counted(boxes::READY, 1), metadata);
         out.extend_from_slice(&encode(b"READY", &[&1u64.to_be_bytes(), &sealed]));
-        Ok(Transform::of_server(boxes::shared(&ours, &theirs)?, boxes::shared(&ours, &theirs)?, 1, count))
+        Ok(Transform::of_server(&*boxes::session_key(&ours, &theirs)?, 1, count))
     }
 }

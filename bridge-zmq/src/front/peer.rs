@@ -290,10 +290,12 @@ impl Peer {
 
     /// Closes the write side and counts what it still held.
     pub(super) fn finish(&self, reason: &DisconnectReason) {
-        self.closing.store(true, Ordering::Release);
+        let cause = reason.drop_cause();
+        // What still comes for a peer that the policy has ended is lost to the policy too.
+        self.closing.fetch_or(cause == DropCause::Disconnected, Ordering::Release);
         self.outlet.close();
         let uncounted = self.outlet.dropped().saturating_sub(self.drops_counted.load(Ordering::Relaxed));
-        self.tag.dropped(reason.drop_cause(), uncounted);
+        self.tag.dropped(cause, uncounted);
     }
 
     /// What drops of now are to be counted as.

@@ -28,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 use bench::BenchArgs;
 use failure::Outcome;
 use leash::Leash;
+use peer::keys::Keys;
 use peer::publisher::PubArgs;
 use peer::req::ReqArgs;
 use peer::subscriber::SubArgs;
@@ -55,7 +56,7 @@ enum Command {
         connect: String,
     },
     /// Run `zmq_proxy` between XSUB and XPUB.
-    ProxyTopic(HighWater),
+    ProxyTopic(ProxyTopic),
     /// Be a socket of another implementation of ZeroMQ, for the interop matrix.
     #[cfg(feature = "interop")]
     Interop(interop::InteropArgs),
@@ -65,6 +66,14 @@ enum Command {
         #[arg(last = true, required = true)]
         program: Vec<String>,
     },
+}
+
+#[derive(Debug, Args)]
+struct ProxyTopic {
+    #[command(flatten)]
+    high_water: HighWater,
+    #[command(flatten)]
+    keys: Keys,
 }
 
 #[derive(Debug, Subcommand)]
@@ -114,7 +123,7 @@ fn run(command: Command) -> Outcome<ExitCode> {
         }
         Command::Peer(role) => be(role)?,
         Command::ProxyRpc { connect } => proxy_rpc(&connect)?,
-        Command::ProxyTopic(high_water) => proxy_topic(high_water)?,
+        Command::ProxyTopic(args) => proxy_topic(&args)?,
         #[cfg(feature = "interop")]
         Command::Interop(args) => interop::run(&args)?,
         Command::Hold { program } => {
@@ -142,9 +151,9 @@ fn proxy_rpc(endpoint: &str) -> Outcome<()> {
 }
 
 #[cfg(feature = "libzmq")]
-fn proxy_topic(high_water: HighWater) -> Outcome<()> {
+fn proxy_topic(args: &ProxyTopic) -> Outcome<()> {
     let _leash = Leash::watch();
-    peer::libzmq::proxy_topic(high_water)
+    peer::libzmq::proxy_topic(args.high_water, &args.keys)
 }
 
 #[cfg(not(feature = "libzmq"))]
@@ -153,6 +162,6 @@ fn proxy_rpc(_endpoint: &str) -> Outcome<()> {
 }
 
 #[cfg(not(feature = "libzmq"))]
-fn proxy_topic(_high_water: HighWater) -> Outcome<()> {
+fn proxy_topic(_args: &ProxyTopic) -> Outcome<()> {
     peer::without_libzmq()
 }

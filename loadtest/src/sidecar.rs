@@ -45,6 +45,14 @@ impl Sidecar {
     /// # Errors
     /// The binary is missing, or it is not ready within ten seconds.
     pub(crate) fn start(binary: &Path, core: Core, settings: Settings) -> Outcome<Self> {
+        Self::start_with(binary, core, settings, "")
+    }
+
+    /// The same with more sections of configuration.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_with(binary: &Path, core: Core, settings: Settings, more: &str) -> Outcome<Self> {
         if !binary.exists() {
             return Err(Failure::new(format!(
                 "no sidecar at {} (`cargo build --release -p myelin` makes it; --without-sidecar skips it)",
@@ -60,7 +68,7 @@ impl Sidecar {
             "[serve]\nlisten = \"{}\"\nhttp = \"{}\"\nstate_dir = {:?}\n\n[bus]\noverflow = \"{}\"\n\n\
              [discovery]\nlisten = \"tcp://{}\"\nport_range = \"{AGENT_PORTS}\"\n\n\
              [hub]\npublishers = \"tcp://{}\"\nsubscribers = \"tcp://{}\"\n\n\
-             [limits]\nqueue_messages = {}\nqueue_bytes = \"{}KiB\"\n",
+             [limits]\nqueue_messages = {}\nqueue_bytes = \"{}KiB\"\n\n{more}",
             at(nats),
             at(http),
             state.path().join("data"),

@@ -6,6 +6,11 @@ use clap::{Args, ValueEnum};
 
 use crate::workspace::{Outcome, Workspace, need};
 
+/// The scenario that needs a libzmq of its own.
+const CURVE: &str = "curve";
+/// Where its harness is built.
+const CURVE_TARGET: &str = "target/system-libzmq";
+
 /// Which scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Pick {
@@ -15,9 +20,11 @@ pub(crate) enum Pick {
     P2,
     /// Messages lost at 200 k/s over a minute.
     P3,
+    /// One publisher to one subscriber with CURVE on both hops, against `zmq_proxy`.
+    Curve,
     /// Publish to subscribe inside one process.
     P8,
-    /// All of them.
+    /// All of them except `curve`, which needs the system's libzmq.
     All,
 }
 
@@ -47,11 +54,11 @@ pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> Outcome<()> {
     build(workspace, args.pick)?;
     let mut missed = Vec::new();
     for scenario in args.pick.scenarios() {
-        let mut arguments = vec!["bench".to_owned(), (*scenario).to_owned(), "--rounds".to_owned(), args.rounds.to_string()];
+        let mut arguments = vec!["--rounds".to_owned(), args.rounds.to_string()];
         arguments.extend(args.quick.then(|| "--quick".to_owned()));
         arguments.extend(args.json.then(|| "--json".to_owned()));
         arguments.extend(args.more.iter().cloned());
-        let status = harness(workspace).args(&arguments).status().map_err(|error| format!("the harness does not run: {error}"))?;
+        let status = bench(workspace, scenario).args(&arguments).status().map_err(|error| format!("the harness does not run: {error}"))?;
         match status.code() {
             Some(0) => {}
             // The harness's own code for "measured, and a goal is missed".
@@ -66,8 +73,44 @@ pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> Outcome<()> {
 }
 
 /// The load harness of a release build.
-pub(crate) fn harness(workspace: &Workspace) -> Command {
+fn harness(workspace: &Workspace) -> Command {
     Command::new(workspace.release("myelin-loadtest"))
+}
+
+/// The harness, about to run one scenario.
+pub(crate) fn bench(workspace: &Workspace, scenario: &str) -> Command {
+    if scenario == CURVE {
+        let mut command = Command::new(workspace.root.join(CURVE_TARGET).join("release/myelin-loadtest"));
+        command.args(["bench", scenario, "--sidecar"]).arg(workspace.release("myelin"));
+        return command;
+    }
+    let mut command = harness(workspace);
+    command.args(["bench", scenario]);
+    command
+}
+
+/// Builds the harness of `curve` with the system's libzmq: the one that zmq-sys compiles has no CURVE. In a directory of its own, so that the other
+/// scenarios keep theirs.
+fn build_curve(workspace: &Workspace) -> Outcome<()> {
+    let output = Command::new("rustc").arg("-vV").output().map_err(|error| format!("rustc does not run: {error}"))?;
+    let version = String::from_utf8_lossy(&output.stdout).into_owned();
+    let host = version.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc tells no host")?;
+    let link = format!("target.{host}.zmq.rustc-link-lib=[\"zmq\"]");
+    workspace.cargo(&["build", "--release", "--package", "myelin"])?;
+    workspace
+        .cargo(&[
+            "build",
+            "--release",
+            "--package",
+            "myelin-loadtest",
+            "--features",
+            "libzmq",
+            "--target-dir",
+            CURVE_TARGET,
+            "--config",
+            &link,
+        ])
+        .map_err(|error| format!("{error}\n  it links the system's libzmq: apt-get install libzmq3-dev"))
 }
 
 /// Builds the sidecar and the harness with what the scenarios need.
@@ -75,6 +118,9 @@ pub(crate) fn harness(workspace: &Workspace) -> Command {
 /// # Errors
 /// A tool is missing (the message has the command that installs it), or the build fails.
 pub(crate) fn build(workspace: &Workspace, pick: Pick) -> Outcome<()> {
+    if pick == Pick::Curve {
+        return build_curve(workspace);
+    }
     let libzmq = pick != Pick::P8;
     if libzmq {
         let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
@@ -101,6 +147,7 @@ impl Pick {
             Self::P1 => &["p1"],
             Self::P2 => &["p2"],
             Self::P3 => &["p3"],
+            Self::Curve => &[CURVE],
             Self::P8 => &["p8"],
             Self::All => &["p1", "p2", "p3", "p8"],
         }

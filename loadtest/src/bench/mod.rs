@@ -1,5 +1,7 @@
 //! Scenarios: they start the processes, run the cells interleaved round by round, and judge the ratios.
 
+#[cfg(feature = "libzmq")]
+mod curve;
 mod fan_out;
 #[cfg(feature = "embedded")]
 mod in_process;
@@ -27,6 +29,8 @@ pub(crate) enum Scenario {
     P2,
     /// A paced publisher: what is lost, and where.
     P3,
+    /// One publisher to one subscriber, encrypted on both hops (needs a libzmq with CURVE).
+    Curve,
     /// Publish to subscribe inside one process (needs the feature `embedded`).
     P8,
 }
@@ -94,6 +98,10 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome<(String, bool)> {
         Scenario::P1 => round_trip::run(args, &mut neighbours)?,
         Scenario::P2 => fan_out::run(args, &mut neighbours)?,
         Scenario::P3 => loss::run(args, &mut neighbours)?,
+        #[cfg(feature = "libzmq")]
+        Scenario::Curve => curve::run(args, &mut neighbours)?,
+        #[cfg(not(feature = "libzmq"))]
+        Scenario::Curve => return crate::peer::without_libzmq(),
         #[cfg(feature = "embedded")]
         Scenario::P8 => in_process::run(args, &mut neighbours)?,
         #[cfg(not(feature = "embedded"))]

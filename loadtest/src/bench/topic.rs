@@ -9,7 +9,7 @@ use crate::latency::Summary;
 use crate::peer::Wire;
 use crate::sidecar::Sidecar;
 
-const LINK_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const LINK_TIMEOUT: Duration = Duration::from_secs(10);
 const RESULT_SLACK: Duration = Duration::from_secs(30);
 
 /// What carries a topic.
@@ -101,6 +101,14 @@ pub(super) struct Received {
 /// # Errors
 /// A peer does not link, or does not report in time.
 pub(super) fn publish(carrier: &Carrier, load: &Load) -> Outcome<Published> {
+    publish_with(carrier, load, &[])
+}
+
+/// The same with more arguments for each peer.
+///
+/// # Errors
+/// As [`publish`].
+pub(super) fn publish_with(carrier: &Carrier, load: &Load, more: &[String]) -> Outcome<Published> {
     let (front, back) = carrier.endpoints();
     let high_water = load.high_water.to_string();
     let mut arguments = words(&["peer", "pub", "--endpoint", front, "--hwm", &high_water]);
@@ -115,6 +123,7 @@ pub(super) fn publish(carrier: &Carrier, load: &Load) -> Outcome<Published> {
             option("--subscribers", load.subscribers.to_string());
         }
     }
+    arguments.extend_from_slice(more);
     let mut publisher = Process::start("pub", None, &arguments)?;
     let ready = publisher.wait("ready", LINK_TIMEOUT)?;
     let mut receivers = Vec::new();
@@ -127,6 +136,7 @@ pub(super) fn publish(carrier: &Carrier, load: &Load) -> Outcome<Published> {
         if load.rate.is_some() {
             arguments.push("--latency".to_owned());
         }
+        arguments.extend_from_slice(more);
         receivers.push(Process::start("sub", None, &arguments)?);
     }
     for receiver in &receivers {

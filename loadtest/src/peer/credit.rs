@@ -14,10 +14,15 @@ use std::time::{Duration, Instant};
 use crate::failure::{Doing, Failure, Outcome};
 use crate::zmtp::{address_of, listen};
 
-/// A subscriber reports each time it has taken this many more messages.
-pub(crate) const REPORT_EVERY: u64 = 4_096;
+/// A subscriber reports at least each time it has taken this many more messages.
+const REPORT_EVERY: u64 = 4_096;
 /// A window that stays shut for longer than this means that messages were lost.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many messages a subscriber takes between two reports: a sixth of what the publisher may run ahead at this high-water mark.
+pub(crate) fn report_every(high_water: i32) -> u64 {
+    (u64::try_from(high_water).unwrap_or_default() / 16).clamp(1, REPORT_EVERY)
+}
 
 /// The publisher's side.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use serde_json::json;
 use zmq::{Context, DEALER, Message, PUB, REP, REQ, ROUTER, SUB, Socket, SocketType, XPUB, XSUB};
 
 use super::HighWater;
+use super::keys::Keys;
 use super::publisher::{PubArgs, Sink};
 use super::req::{Caller, REPLY_TIMEOUT};
 use super::subscriber::{IDLE_TIMEOUT, Source, SubArgs};
@@ -40,9 +41,11 @@ pub(crate) fn proxy_rpc(backend_endpoint: &str) -> Outcome<()> {
 ///
 /// # Errors
 /// A socket cannot be set up.
-pub(crate) fn proxy_topic(high_water: HighWater) -> Outcome<()> {
+pub(crate) fn proxy_topic(high_water: HighWater, keys: &Keys) -> Outcome<()> {
     let context = Context::new();
     let (front, back) = (open(&context, XSUB, Some(high_water))?, open(&context, XPUB, Some(high_water))?);
+    keys.serve(&front)?;
+    keys.serve(&back)?;
     tell("ready", json!({ "endpoint": bind(&front)?, "out": bind(&back)? }))?;
     zmq::proxy(&front, &back).doing(|| "running zmq_proxy".to_owned())
 }
@@ -63,8 +66,9 @@ fn bind(socket: &Socket) -> Outcome<String> {
     Ok(endpoint.unwrap_or_default())
 }
 
-fn connected(kind: SocketType, endpoint: &str, high_water: Option<HighWater>) -> Outcome<Socket> {
+fn connected(kind: SocketType, endpoint: &str, high_water: Option<HighWater>, keys: &Keys) -> Outcome<Socket> {
     let socket = open(&Context::new(), kind, high_water)?;
+    keys.join(&socket)?;
     socket.connect(endpoint).doing(|| format!("connecting to {endpoint}"))?;
     Ok(socket)
 }
@@ -77,7 +81,7 @@ pub(crate) struct LibCaller {
 
 impl LibCaller {
     pub(crate) fn connect(endpoint: &str) -> Outcome<Self> {
-        let socket = connected(REQ, endpoint, None)?;
+        let socket = connected(REQ, endpoint, None, &Keys::default())?;
         let timeout = i32::try_from(REPLY_TIMEOUT.as_millis()).expect("a few seconds fit");
         socket.set_rcvtimeo(timeout).doing(|| "setting RCVTIMEO".to_owned())?;
         Ok(Self { socket, reply: Message::new() })
@@ -97,7 +101,7 @@ pub(crate) struct LibSink(Socket);
 
 impl LibSink {
     pub(crate) fn connect(args: &PubArgs) -> Outcome<Self> {
-        connected(PUB, &args.endpoint, Some(args.high_water)).map(Self)
+        connected(PUB, &args.endpoint, Some(args.high_water), &args.keys).map(Self)
     }
 }
 
@@ -120,7 +124,7 @@ pub(crate) struct LibSource {
 
 impl LibSource {
     pub(crate) fn connect(args: &SubArgs) -> Outcome<Self> {
-        let socket = connected(SUB, &args.endpoint, Some(args.high_water))?;
+        let socket = connected(SUB, &args.endpoint, Some(args.high_water), &args.keys)?;
         socket.set_subscribe(b"").doing(|| "subscribing".to_owned())?;
         let timeout = i32::try_from(IDLE_TIMEOUT.as_millis()).expect("a few seconds fit");
         socket.set_rcvtimeo(timeout).doing(|| "setting RCVTIMEO".to_owned())?;

@@ -1,11 +1,14 @@
 //! The processes of a benchmark. Each role comes on libzmq and on the raw peer of [`crate::zmtp`].
 
 pub(crate) mod credit;
+pub(crate) mod keys;
 pub(crate) mod publisher;
 pub(crate) mod rep;
 pub(crate) mod req;
 pub(crate) mod subscriber;
 
+#[cfg(feature = "libzmq")]
+pub(crate) mod curve;
 #[cfg(feature = "libzmq")]
 pub(crate) mod libzmq;
 

@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::credit::Window;
+use super::keys::Keys;
 use super::{HighWater, Wire, check_payload};
 use crate::failure::{Doing, Outcome};
 use crate::leash::{Leash, tell};
@@ -47,6 +48,8 @@ pub(crate) struct PubArgs {
     pub(crate) subscribers: usize,
     #[command(flatten)]
     pub(crate) high_water: HighWater,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
 }
 
 /// One way of publishing.

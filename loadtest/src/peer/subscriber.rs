@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::json;
 
-use super::credit::{REPORT_EVERY, Reporter};
+use super::credit::{Reporter, report_every};
+use super::keys::Keys;
 use super::{HighWater, Wire};
 use crate::failure::{Doing, Outcome};
 use crate::latency::Latency;
@@ -33,6 +34,8 @@ pub(crate) struct SubArgs {
     pub(crate) latency: bool,
     #[command(flatten)]
     pub(crate) high_water: HighWater,
+    #[command(flatten)]
+    pub(crate) keys: Keys,
 }
 
 /// One way of receiving.
@@ -48,9 +51,9 @@ pub(crate) trait Source {
 pub(crate) fn run(wire: Wire, args: &SubArgs) -> Outcome<()> {
     let reporter = args.credit.as_deref().map(Reporter::connect).transpose()?;
     match wire {
-        Wire::Raw => count(&mut RawSource::connect(&args.endpoint)?, reporter, args.latency),
+        Wire::Raw => count(&mut RawSource::connect(&args.endpoint)?, reporter, args),
         #[cfg(feature = "libzmq")]
-        Wire::Libzmq => count(&mut super::libzmq::LibSource::connect(args)?, reporter, args.latency),
+        Wire::Libzmq => count(&mut super::libzmq::LibSource::connect(args)?, reporter, args),
         #[cfg(not(feature = "libzmq"))]
         Wire::Libzmq => {
             drop(reporter);
@@ -59,7 +62,8 @@ pub(crate) fn run(wire: Wire, args: &SubArgs) -> Outcome<()> {
     }
 }
 
-fn count(source: &mut impl Source, mut reporter: Option<Reporter>, with_latency: bool) -> Outcome<()> {
+fn count(source: &mut impl Source, mut reporter: Option<Reporter>, args: &SubArgs) -> Outcome<()> {
+    let every = report_every(args.high_water.messages);
     tell("ready", json!({}))?;
     while source.next()?.is_none() {}
     tell("linked", json!({}))?;
@@ -84,7 +88,7 @@ fn count(source: &mut impl Source, mut reporter: Option<Reporter>, with_latency:
             }
             _ => tally.count(sequence),
         }
-        if with_latency {
+        if args.latency {
             latency.record_nanos(payload::now_nanos().saturating_sub(intended));
         }
         if tally.received % CLOCK_EVERY == 1 {
@@ -93,7 +97,7 @@ fn count(source: &mut impl Source, mut reporter: Option<Reporter>, with_latency:
             last = Some(now);
         }
         if let Some(reporter) = &mut reporter
-            && tally.received.is_multiple_of(REPORT_EVERY)
+            && tally.received.is_multiple_of(every)
         {
             reporter.report(tally.next())?;
         }

@@ -1,7 +1,7 @@
 //! The sidecar under test: the real binary, with a state directory and ports of its own.
 
 use crate::binary::myelin_binary;
-use crate::ports::port_block;
+use crate::ports::PortBlock;
 use crate::process::Process;
 use crate::wait::{PATIENCE, eventually};
 use crate::{free_ports, http};
@@ -18,6 +18,8 @@ pub struct Sidecar {
     process: Process,
     home: TempDir,
     ports: Ports,
+    /// The ports that it may give to agents.
+    _block: PortBlock,
     env: Vec<(String, String)>,
 }
 
@@ -218,15 +220,16 @@ impl SidecarBuilder {
         let [nats, http, discovery, publishers, subscribers] = free_ports();
         let ports = Ports { nats, http, discovery, publishers, subscribers };
         let file = home.path().join(CONFIG_FILE);
-        std::fs::write(&file, self.config(ports)).expect("the temporary directory can be written");
+        let block = PortBlock::lease();
+        std::fs::write(&file, self.config(ports, &block)).expect("the temporary directory can be written");
         let process = serve(home.path(), &self.env);
-        let mut sidecar = Sidecar { process, home, ports, env: self.env };
+        let mut sidecar = Sidecar { process, home, ports, _block: block, env: self.env };
         sidecar.wait_ready();
         sidecar
     }
 
-    fn config(&self, ports: Ports) -> String {
-        let range = port_block();
+    fn config(&self, ports: Ports, block: &PortBlock) -> String {
+        let range = block.range();
         let (first, last) = (range.start(), range.end());
         let Ports { nats, http, discovery, publishers, subscribers } = ports;
         let mut sections = BTreeMap::from([

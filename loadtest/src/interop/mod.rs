@@ -1,7 +1,9 @@
-//! A socket of another Rust implementation of ZeroMQ, for the interop matrix of the test kit: it says or expects the same two frames as
-//! `testkit/agents/interop_agent.py` does for libzmq, and prints the same events.
+//! A socket of another implementation of ZeroMQ, for the interop matrix of the test kit: it says or expects the same two frames as
+//! `testkit/agents/interop_agent.py` does for the libzmq of pyzmq, and prints the same events.
 
+mod libzmq;
 mod omq;
+mod security;
 mod zeromq;
 
 use bytes::Bytes;
@@ -29,10 +31,14 @@ pub(crate) struct InteropArgs {
     /// Where.
     #[arg(long)]
     endpoint: String,
+    #[command(flatten)]
+    security: security::SecurityArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Library {
+    /// libzmq, which the crate `zmq` builds.
+    Libzmq,
     /// The crate `zeromq`.
     Zeromq,
     /// The crate `omq-tokio`.
@@ -45,6 +51,14 @@ enum Attach {
     Connect,
 }
 
+/// How far a socket came.
+enum Played {
+    /// It did what its type does.
+    All,
+    /// The implementation has no such socket type, or no such mechanism.
+    Lacks,
+}
+
 /// Plays the socket until stdin ends.
 ///
 /// # Errors
@@ -54,11 +68,15 @@ pub(crate) fn run(args: &InteropArgs) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().doing(|| "starting a runtime".to_owned())?;
     let played = runtime.block_on(async {
         match args.library {
+            // libzmq blocks, and nothing else runs here.
+            Library::Libzmq => libzmq::play(args),
             Library::Zeromq => zeromq::play(args).await,
             Library::OmqTokio => omq::play(args).await,
         }
     });
-    played.map_err(Failure::new)?;
+    if matches!(played.map_err(Failure::new)?, Played::Lacks) {
+        println!("{}", json!({ "event": "lacks" }));
+    }
     // Sockets stay open until the test has seen what it waits for.
     runtime.block_on(std::future::pending())
 }
@@ -73,8 +91,8 @@ fn delimited() -> Vec<Bytes> {
     [vec![Bytes::new()], frames()].concat()
 }
 
-fn ready() {
-    println!("{}", json!({ "event": "ready" }));
+fn ready(library: &str) {
+    println!("{}", json!({ "event": "ready", "library": library }));
 }
 
 fn got(frames: &[Bytes]) {

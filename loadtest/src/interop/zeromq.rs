@@ -8,10 +8,20 @@ use zeromq::{
     XPubSocket, XSubSocket, ZmqMessage,
 };
 
-use super::{AGAIN, Attach, InteropArgs, delimited, frames, got, ready};
+use super::security::Mechanism;
+use super::{AGAIN, Attach, InteropArgs, Played, delimited, frames, got, ready};
 
 /// Plays one socket; the test ends the process.
-pub(super) async fn play(args: &InteropArgs) -> Result<(), String> {
+pub(super) async fn play(args: &InteropArgs) -> Result<Played, String> {
+    // It knows the names of the other mechanisms and speaks none of them.
+    if args.security.mechanism != Mechanism::Null || args.socket_type == "PAIR" {
+        return Ok(Played::Lacks);
+    }
+    converse(args).await?;
+    Ok(Played::All)
+}
+
+async fn converse(args: &InteropArgs) -> Result<(), String> {
     match args.socket_type.as_str() {
         "REQ" => ask(attached::<ReqSocket>(args).await?, frames()).await,
         "DEALER" => ask(attached::<DealerSocket>(args).await?, delimited()).await,
@@ -53,7 +63,7 @@ async fn attached<S: Socket>(args: &InteropArgs) -> Result<S, String> {
         Attach::Bind => drop(socket.bind(&args.endpoint).await.map_err(text)?),
         Attach::Connect => socket.connect(&args.endpoint).await.map_err(text)?,
     }
-    ready();
+    ready("zeromq 0.7");
     Ok(socket)
 }
 

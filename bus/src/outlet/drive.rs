@@ -18,6 +18,10 @@ impl Outlet {
                 wire.seal(&**seal);
             }
             let outcome = self.write_once(&mut wire);
+            if is_full(&outcome) {
+                // Before the lock, so that producers go on meanwhile.
+                wire.own();
+            }
             let mut state = self.state.lock();
             if state.phase == Phase::Closed {
                 return;
@@ -40,9 +44,11 @@ impl Outlet {
                     wire = state.take_wire();
                     state.settle(&self.budget);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                outcome if is_full(&outcome) => {
                     state.wire = wire;
                     state.phase = Phase::Blocked;
+                    // What came while we wrote waits from now on.
+                    state.queue.own();
                     state.settle(&self.budget);
                     self.driver.notify_one();
                     return;
@@ -134,4 +140,9 @@ impl Outlet {
         self.driver.notify_one();
         self.room.notify_waiters();
     }
+}
+
+/// Whether the socket took nothing because it is full.
+fn is_full(outcome: &io::Result<()>) -> bool {
+    matches!(outcome, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -9,6 +9,8 @@
 //! Invariants:
 //! - **One writer.** Only the holder of `Phase::Writing` touches the socket, and it does so without the lock.
 //! - **Order.** Messages leave in the order in which they were appended; protocol bytes overtake messages, never split one.
+//! - **What waits owns its memory.** A body above 4 KiB is queued by reference, and up to 64 KiB copied as soon as the socket is full, so that a stalled
+//!   peer holds what its queue counts and not the read buffers that its messages came in.
 //! - **Bounded.** By bytes and messages, alone and together with all others (see [`Budget`]), with the policy's consequence counted (see
 //!   [`OutletConfig`]).
 
@@ -18,6 +20,7 @@ mod drive;
 mod push;
 mod queue;
 mod seal;
+mod segments;
 mod state;
 mod wire;
 mod writer;

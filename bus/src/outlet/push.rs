@@ -107,6 +107,10 @@ impl Outlet {
             drop(state);
             self.write(wire);
         } else {
+            if state.phase != Phase::Writing {
+                // Nobody is about to write it: it may wait for as long as the peer does not read.
+                state.queue.own();
+            }
             state.settle(&self.budget);
         }
     }

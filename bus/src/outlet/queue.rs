@@ -9,15 +9,16 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use super::OutletConfig;
 use super::budget::Allowance;
+use super::segments::Segments;
 use super::wire::Wire;
 use crate::Overflow;
 
-/// Bodies up to this size are copied behind each other; larger ones are queued by reference. Below it, a copy is cheaper than a reference count,
-/// a queue entry and an `iovec`, and a small message does not pin a whole read buffer.
+/// Bodies up to this size are copied behind each other; larger ones are queued by reference, until they have to wait. Below it, a copy is
+/// cheaper than a reference count, a queue entry and an `iovec`.
 const COPY_BYTES_MAX: usize = 4096;
 
 /// Bytes handed to the socket at a time: enough to fill a loopback socket buffer, small enough that `drop_oldest` still has something to drop.
@@ -53,7 +54,7 @@ pub(super) enum Bound {
 #[derive(Debug)]
 pub(super) struct Queue {
     config: OutletConfig,
-    segments: VecDeque<Bytes>,
+    segments: Segments,
     tail: BytesMut,
     lens: VecDeque<u32>,
     bytes: usize,
@@ -66,7 +67,7 @@ impl Queue {
     pub(super) fn new(config: OutletConfig) -> Self {
         Self {
             config,
-            segments: VecDeque::new(),
+            segments: Segments::default(),
             tail: BytesMut::new(),
             lens: VecDeque::new(),
             bytes: 0,
@@ -140,7 +141,7 @@ impl Queue {
             self.tail.extend_from_slice(body);
         } else {
             self.seal_tail();
-            self.segments.push_back(body.clone());
+            self.segments.lend(body.clone());
         }
         self.tail.extend_from_slice(tail);
         self.bytes += len;
@@ -155,27 +156,25 @@ impl Queue {
     fn seal_tail(&mut self) {
         if !self.tail.is_empty() {
             // Taken whole: a rest that stays here would keep all of it allocated for as long as nothing new is queued.
-            self.segments.push_back(std::mem::take(&mut self.tail).freeze());
+            self.segments.push(std::mem::take(&mut self.tail).freeze());
         }
     }
 
     fn drop_oldest(&mut self) {
         let Some(len) = self.lens.pop_front() else { return };
         self.bytes -= len as usize;
-        let mut left = len as usize;
-        while left > 0 {
-            if self.segments.is_empty() {
-                // Only now: sealed at every drop, each message would become a segment of its own.
-                self.seal_tail();
-            }
-            let segment = self.segments.front_mut().expect("segments hold every waiting byte");
-            if segment.len() > left {
-                segment.advance(left);
-                return;
-            }
-            left -= segment.len();
-            self.segments.pop_front();
+        let left = self.segments.skip(len as usize);
+        if left > 0 {
+            // Only now: sealed at every drop, each message would become a segment of its own.
+            self.seal_tail();
+            let beyond = self.segments.skip(left);
+            debug_assert_eq!(beyond, 0, "segments hold every waiting byte");
         }
+    }
+
+    /// Makes what waits hold no memory but its own.
+    pub(super) fn own(&mut self) {
+        self.segments.own();
     }
 
     /// Drops everything that waits.
@@ -210,13 +209,7 @@ impl Queue {
         }
         self.bytes -= left;
         wire.remaining += left;
-        while left > 0 {
-            let segment = self.segments.front_mut().expect("segments hold every waiting byte");
-            let part =
-                if segment.len() > left { segment.split_to(left) } else { self.segments.pop_front().expect("the front was just seen") };
-            left -= part.len();
-            wire.segments.push_back(part);
-        }
+        self.segments.hand_over(left, &mut wire.segments);
         self.release_lists();
     }
 
@@ -224,9 +217,7 @@ impl Queue {
         if self.lens.is_empty() && self.lens.capacity() > RETAINED_ENTRIES_MAX {
             self.lens = VecDeque::new();
         }
-        if self.segments.is_empty() && self.segments.capacity() > RETAINED_ENTRIES_MAX {
-            self.segments = VecDeque::new();
-        }
+        self.segments.release(RETAINED_ENTRIES_MAX);
     }
 }
 

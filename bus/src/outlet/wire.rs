@@ -1,12 +1,12 @@
 //! What has left the queue and is not in the socket yet.
 
-use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 
 use super::Seal;
 use super::queue::{RETAINED_BYTES_MAX, RETAINED_ENTRIES_MAX};
+use super::segments::Segments;
 
 /// Slices in one vectored write; Linux takes 1,024, beyond 64 the gain is not measurable.
 const SLICES_MAX: usize = 64;
@@ -18,7 +18,7 @@ const SEAL_ROOM: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     pub(super) buffer: BytesMut,
-    pub(super) segments: VecDeque<Bytes>,
+    pub(super) segments: Segments,
     pub(super) messages: usize,
     /// What `buffer` and `segments` hold; counted along, for there may be thousands of segments and it is asked after every write.
     pub(super) remaining: usize,
@@ -43,9 +43,10 @@ impl Wire {
         self.sealed = true;
         let mut out = BytesMut::with_capacity(self.remaining + self.remaining / 8 + SEAL_ROOM);
         seal.seal(&self.buffer, &mut out);
-        for segment in self.segments.drain(..) {
-            seal.seal(&segment, &mut out);
+        for segment in self.segments.iter() {
+            seal.seal(segment, &mut out);
         }
+        self.segments.clear();
         self.remaining = out.len();
         self.buffer = out;
     }
@@ -69,20 +70,17 @@ impl Wire {
     }
 
     /// Forgets the first `written` bytes.
-    pub(super) fn advance(&mut self, mut written: usize) {
+    pub(super) fn advance(&mut self, written: usize) {
         self.remaining -= written;
         let from_buffer = written.min(self.buffer.len());
         self.buffer.advance(from_buffer);
-        written -= from_buffer;
-        while written > 0 {
-            let segment = self.segments.front_mut().expect("the socket takes no more than it was given");
-            if segment.len() > written {
-                segment.advance(written);
-                return;
-            }
-            written -= segment.len();
-            self.segments.pop_front();
-        }
+        let beyond = self.segments.skip(written - from_buffer);
+        debug_assert_eq!(beyond, 0, "the socket takes no more than it was given");
+    }
+
+    /// Makes what is left hold no memory but its own, because the socket takes no more of it for now.
+    pub(super) fn own(&mut self) {
+        self.segments.own();
     }
 
     /// Makes an emptied wire ready for the next commit.
@@ -94,8 +92,6 @@ impl Wire {
         if self.buffer.try_reclaim(RETAINED_BYTES_MAX + 1) {
             self.buffer = BytesMut::new();
         }
-        if self.segments.capacity() > RETAINED_ENTRIES_MAX {
-            self.segments = VecDeque::new();
-        }
+        self.segments.release(RETAINED_ENTRIES_MAX);
     }
 }

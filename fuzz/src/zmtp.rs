@@ -119,11 +119,10 @@ pub fn feed(
     [&buffer[..], &input[fed..]].concat()
 }
 
-/// Errors are compared by their kind: a cut may show less of what is wrong. One byte of a TLS hello is not yet known as one.
+/// Errors are compared by their kind: a cut may show less of what is wrong.
 pub fn class(end: &Result<Option<Session>, HandshakeError>) -> String {
     match end {
         Ok(session) => format!("{session:?}"),
-        Err(HandshakeError::Tls | HandshakeError::NotZmtp { .. }) => "not ZMTP".to_owned(),
         Err(error) => format!("{:?}", std::mem::discriminant(error)),
     }
 }

@@ -11,7 +11,11 @@ const SIGNATURE_BYTES: usize = 10;
 const MECHANISM_AT: std::ops::Range<usize> = 12..32;
 
 /// The beginnings of requests that end up on a ZMTP port by mistake.
-const HTTP_STARTS: [&[u8]; 8] = [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS ", b"DELETE ", b"CONNECT ", b"PRI "];
+const HTTP_STARTS: [&[u8]; 10] =
+    [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"PATCH ", b"OPTIONS ", b"TRACE ", b"DELETE ", b"CONNECT ", b"PRI "];
+
+/// A handshake record of any version.
+const TLS_START: &[u8] = &[0x16, 0x03];
 
 /// Judges what is there of a greeting: a mistaken peer is told apart by its first bytes, not by a deadline.
 pub(super) fn check_greeting(input: &[u8]) -> Result<(), HandshakeError> {
@@ -28,10 +32,13 @@ pub(super) fn check_greeting(input: &[u8]) -> Result<(), HandshakeError> {
     if HTTP_STARTS.iter().any(|start| input.starts_with(start)) {
         return Err(HandshakeError::Http);
     }
-    if HTTP_STARTS.iter().any(|start| start.starts_with(input)) {
+    if input.starts_with(TLS_START) {
+        return Err(HandshakeError::Tls);
+    }
+    if TLS_START.starts_with(input) || HTTP_STARTS.iter().any(|start| start.starts_with(input)) {
         return Ok(());
     }
-    Err(if input.starts_with(&[0x16, 0x03]) { HandshakeError::Tls } else { HandshakeError::NotZmtp { first } })
+    Err(HandshakeError::NotZmtp { first })
 }
 
 /// Whether a whole greeting names the mechanism that we speak.

@@ -309,6 +309,10 @@ fn whoever_is_not_a_zmtp_3_peer_is_told_apart_by_its_first_bytes() {
     assert_eq!(error(b"GE"), None, "may still become a request");
     assert_eq!(error(b"GEX"), Some(HandshakeError::NotZmtp { first: b'G' }));
     assert_eq!(error(&hex("160301")), Some(HandshakeError::Tls));
+    // The first byte of a ClientHello alone tells nothing yet.
+    assert_eq!(error(&[0x16]), None);
+    assert_eq!(error(&hex("1604")), Some(HandshakeError::NotZmtp { first: 0x16 }));
+    assert_eq!(error(b"PATCH /agents"), Some(HandshakeError::Http));
     assert_eq!(error(&[0x01]), Some(HandshakeError::NotZmtp { first: 1 }));
     assert_eq!(error(&hex("ff 0000000000000001 00")), Some(HandshakeError::NotZmtp { first: 0 }));
     assert_eq!(error(&hex("ff 0000000000000001 7f 01")), Some(HandshakeError::Version { major: 1 }));

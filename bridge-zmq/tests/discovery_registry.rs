@@ -43,6 +43,25 @@ fn name(name: &str) -> AgentName {
     AgentName::new(name).unwrap()
 }
 
+/// An unauthenticated process could put itself between a route's callers and its agents by registering under the route's name.
+#[test]
+fn a_reserved_name_is_taken_by_nobody() {
+    let mut registry = Registry::new(RegistryLimits::default());
+    register(&mut registry, "before", 5000, &[]).unwrap();
+    let before = registry.get("before").unwrap().as_ref().clone();
+    let mut registry = Registry::new(RegistryLimits::default());
+    for reserved in ["vault", "before", "a.health"] {
+        registry.reserve_name(reserved);
+    }
+    assert!(!registry.restore(before), "not even by who had it before it was reserved");
+    // Agents of this test have a health port, and with it a second name.
+    for (name, taken) in [("vault", "vault"), ("a", "a.health")] {
+        let refused = register(&mut registry, name, 5000, &[]);
+        assert!(matches!(&refused, Err(RegistryError::NameReserved { name }) if **name == *taken), "{refused:?}");
+    }
+    register(&mut registry, "vaults", 5000, &[]).unwrap();
+}
+
 #[test]
 fn the_same_endpoint_again_is_an_update() {
     let mut registry = Registry::new(RegistryLimits::default());

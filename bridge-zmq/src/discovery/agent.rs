@@ -45,6 +45,11 @@ impl AgentName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name of the service in front of its health socket.
+    pub fn health(&self) -> String {
+        format!("{}.health", self.0)
+    }
 }
 
 impl fmt::Display for AgentName {

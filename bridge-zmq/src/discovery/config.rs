@@ -21,6 +21,8 @@ pub struct DiscoveryConfig {
     /// Ports of ours that no agent on this machine can have, such as those of the hub. Default none; the port on which a
     /// registration arrives, and those of attached agents, are known anyway.
     pub reserved_ports: Vec<u16>,
+    /// Names that no registration may take, such as those of configured routes. Default none.
+    pub reserved_names: Vec<String>,
     /// Registrations and lookups that may be under way at a time; what comes on top is refused at once. Default 256,
     /// three times the fleet that starts at the same moment; with the largest request each they hold 16 MiB.
     pub requests_max: usize,
@@ -48,6 +50,7 @@ impl DiscoveryConfig {
             addresses: AddressRule::default(),
             limits: RegistryLimits::default(),
             reserved_ports: Vec::new(),
+            reserved_names: Vec::new(),
             requests_max: 256,
             requests_per_caller_max: 16,
             connect_timeout: Duration::from_millis(500),

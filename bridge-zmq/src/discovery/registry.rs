@@ -72,6 +72,12 @@ pub enum RegistryError {
         /// The limit.
         max: usize,
     },
+    /// The operator gave the name to something else.
+    #[error("name {name} belongs to a configured route")]
+    NameReserved {
+        /// The name, or that of the agent's health socket.
+        name: Box<str>,
+    },
     /// The address is one where we serve an agent ourselves.
     #[error("port {port} is a port of the registry itself")]
     OwnPort {
@@ -114,17 +120,24 @@ pub struct Registry {
     order: u64,
     /// Ports of ours that are in use.
     own_ports: HashSet<u16>,
+    /// Names that belong to somebody else.
+    reserved_names: HashSet<Box<str>>,
 }
 
 impl Registry {
     /// An empty registry.
     pub fn new(limits: RegistryLimits) -> Self {
-        Self { limits, agents: BTreeMap::new(), bytes: 0, order: 0, own_ports: HashSet::new() }
+        Self { limits, agents: BTreeMap::new(), bytes: 0, order: 0, own_ports: HashSet::new(), reserved_names: HashSet::new() }
     }
 
     /// Names a port of ours that no agent can have, such as that of discovery itself.
     pub fn reserve(&mut self, port: u16) {
         self.own_ports.insert(port);
+    }
+
+    /// Names what no agent may be called. To be said before agents are restored.
+    pub fn reserve_name(&mut self, name: &str) {
+        self.reserved_names.insert(name.into());
     }
 
     /// Takes back an agent from disk, to be attached again. Refused (`false`) when it does not fit any more or is there
@@ -134,7 +147,8 @@ impl Registry {
         let fits = self.agents.len() < self.limits.agents_max
             && bytes <= self.limits.entry_bytes_max
             && self.bytes + bytes <= self.limits.bytes_max
-            && (1..=self.limits.replicas_max).contains(&agent.replicas.len());
+            && (1..=self.limits.replicas_max).contains(&agent.replicas.len())
+            && self.reserved(&agent.name, agent.replicas.iter().any(|replica| replica.health.is_some())).is_none();
         if !fits || self.agents.contains_key(&agent.name) {
             return false;
         }
@@ -165,6 +179,9 @@ impl Registry {
         let own = |port: &u16| seen.local && self.own_ports.contains(port);
         if let Some(port) = std::iter::once(endpoint.port()).chain(registration.health_port).find(own) {
             return Err(RegistryError::OwnPort { port });
+        }
+        if let Some(name) = self.reserved(&registration.name, registration.health_port.is_some()) {
+            return Err(RegistryError::NameReserved { name });
         }
         let before = self.agents.get(&registration.name).cloned();
         let (mut replicas, mut withdrawn) = (Vec::new(), Vec::new());
@@ -239,6 +256,13 @@ impl Registry {
     /// Bytes of all names and cards.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The name that an agent of this name would need, and which is reserved.
+    fn reserved(&self, name: &AgentName, has_health: bool) -> Option<Box<str>> {
+        let health = has_health.then(|| name.health());
+        let taken = |name: &str| self.reserved_names.get(name).cloned();
+        taken(name.as_str()).or_else(|| taken(&health?))
     }
 
     /// Checks and books the size of an entry.

@@ -120,10 +120,13 @@ impl Discovery {
         for port in &config.reserved_ports {
             registry.reserve(*port);
         }
+        for name in &config.reserved_names {
+            registry.reserve_name(name);
+        }
         for agent in loaded.agents {
             let name = agent.name.clone();
             if !registry.restore(agent) {
-                warn!(agent = %name, "registration on disk does not fit the limits, dropped");
+                warn!(agent = %name, "registration on disk does not fit the limits or has the name of a route, dropped");
             }
         }
         let registry = Arc::new(Mutex::new(registry));

@@ -53,6 +53,13 @@ impl Bus {
         self.shared().enter(Stage::Draining);
     }
 
+    /// The connections, as in [`Caller::connection`](crate::Caller::connection), whose requests were handed to other processes and have had no
+    /// reply, once for each request. A mere listener that was handed a copy counts too: whoever asks knows which requests are still open.
+    #[must_use]
+    pub fn callers_unanswered(&self) -> Vec<u64> {
+        self.shared().replies.callers_unanswered()
+    }
+
     /// Ends the bus in order: no new requests and subscriptions; replies to waiting requests; then no new messages to subscribers, which read
     /// what waits; then nothing. What is not done by the deadline is given up and told.
     ///

@@ -34,8 +34,8 @@ impl ReplyTo {
     #[must_use]
     pub fn caller(&self) -> Option<&Caller> {
         match self {
-            Self::Sink(ReplySink(Sink::Caller(caller, _))) => Some(caller),
-            Self::Sink(_) | Self::Subject(_) => None,
+            Self::Sink(sink) => sink.caller(),
+            Self::Subject(_) => None,
         }
     }
 }
@@ -82,6 +82,14 @@ impl ReplySink {
 
     pub(crate) fn slot(replies: Arc<Replies>, token: Token) -> Self {
         Self(Sink::Slot(replies, token))
+    }
+
+    /// The connection behind it, for a sink that was made for one.
+    pub(crate) fn caller(&self) -> Option<&Caller> {
+        match &self.0 {
+            Sink::Caller(caller, _) => Some(caller),
+            Sink::Call(_) | Sink::Slot(..) => None,
+        }
     }
 
     /// The number of the waiting request, for a sink that is one.

@@ -34,7 +34,8 @@ pub struct FrontConfig {
     pub budget: Budget,
     /// Our own heartbeats towards peers of ZMTP 3.1. `None` sends none; PINGs of peers are answered either way.
     pub heartbeat: Option<HeartbeatConfig>,
-    /// How long a connection that we close may take to write what its queue holds; 1 s.
+    /// How long a connection that we close may take to write what its queue holds; 1 s. When the whole front shuts down, how long it may make no
+    /// progress.
     pub linger: Duration,
     /// How soon connectors try again.
     pub reconnect: ReconnectConfig,

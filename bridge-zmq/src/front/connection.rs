@@ -16,7 +16,7 @@ use myelin_bus::Pressure;
 use myelin_bus::outlet::{OutletError, Seal};
 use myelin_bus::wire::Body;
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, warn};
 
 use super::budget::{Budget, Share, Spent};
@@ -95,7 +95,8 @@ pub(super) async fn run(established: Established, peer: &Arc<Peer>, context: &So
     context.handler.connected(peer);
     let reason = Connection::new(context, peer, established.input, opener).run(&mut reader).await;
     if matches!(reason, DisconnectReason::Closed { .. } | DisconnectReason::HandedOver { .. } | DisconnectReason::Shutdown) {
-        linger(peer, context.config.linger).await;
+        let patience = context.config.linger;
+        linger(peer, patience, context.peers.linger_until(patience)).await;
     }
     peer.finish(&reason);
     // Others may hold the peer, and with it the socket, for a while; the far end must not wait for them.
@@ -114,16 +115,25 @@ impl Seal for Sealing {
     }
 }
 
-/// Writes what is queued before the socket closes.
-async fn linger(peer: &Peer, limit: Duration) {
-    let written = async {
+/// Writes what is queued before the socket closes: not beyond `until`, and not for a peer that reads nothing for as long as `patience`.
+async fn linger(peer: &Peer, patience: Duration, until: Instant) {
+    let mut written = std::pin::pin!(async {
         tokio::select! {
             () = peer.outlet().flushed() => {}
             _ = peer.outlet().drive() => {}
         }
-    };
-    if timeout(limit, written).await.is_err() {
-        debug!(peer = %peer.id(), queued = ?peer.outlet().queued(), "closed with messages in the queue");
+    });
+    loop {
+        let before = peer.outlet().queued();
+        let look = until.min(Instant::now() + patience);
+        if timeout_at(look, written.as_mut()).await.is_ok() {
+            return;
+        }
+        let left = peer.outlet().queued();
+        if look == until || left == before {
+            debug!(peer = %peer.id(), queued = ?left, "closed with messages in the queue");
+            return;
+        }
     }
 }
 

@@ -31,11 +31,13 @@ mod traffic;
 mod undelivered;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use myelin_bus::Pressure;
 use myelin_bus::outlet::Budget as QueueBudget;
 use myelin_bus::wire::Body;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -53,7 +55,7 @@ pub use self::endpoint::{Endpoint, EndpointError, Host};
 pub use self::listener::{BindError, Listener};
 pub use self::peer::{DisconnectReason, Peer, PeerId, SubscriptionChange};
 pub use self::peers::{FailedHandshake, PeerPage, PeerQuery, PeerStatus};
-pub use self::secrets::{SecretFileError, read_secrets};
+pub use self::secrets::{SecretFileError, read_public, read_secrets};
 pub use self::traffic::Passed;
 pub use self::undelivered::Undelivered;
 pub use crate::codec::curve::{Clients, CurveClient, CurveServer, KeyPair, PublicKey};
@@ -156,13 +158,22 @@ impl Front {
         connector::spawn(&self.shared, endpoint.clone(), identity, self.context(socket, handler))
     }
 
-    /// Closes every listener, connector and connection, and waits for them: at most the longest linger plus the time handlers take. Returns what
-    /// could not be delivered, per route.
+    /// Closes every listener, connector and connection, and waits for them: at most the linger plus the time handlers take. Returns what could not
+    /// be delivered, per route.
     ///
     /// # Cancel safety
     /// Dropping the future does not stop the shutdown; [`undelivered`](Self::undelivered) tells what there is to tell by then.
     pub async fn shutdown(&self) -> Vec<Undelivered> {
-        self.shared.peers.stop();
+        self.shutdown_within(self.config.linger).await
+    }
+
+    /// As [`shutdown`](Self::shutdown), with up to `limit` for peers that keep reading what waits for them; one that reads nothing for as long as the
+    /// configured linger is closed then.
+    ///
+    /// # Cancel safety
+    /// As [`shutdown`](Self::shutdown).
+    pub async fn shutdown_within(&self, limit: Duration) -> Vec<Undelivered> {
+        self.shared.peers.stop(Instant::now() + limit);
         self.shared.token.cancel();
         self.shared.tracker.close();
         self.shared.tracker.wait().await;

@@ -4,8 +4,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -96,7 +95,8 @@ pub struct FailedHandshake {
 pub(super) struct Peers {
     live: Mutex<BTreeMap<u64, Weak<Peer>>>,
     failures: Mutex<VecDeque<FailedHandshake>>,
-    is_stopping: AtomicBool,
+    /// When what the peers have not read by then is given up; set when the front shuts down.
+    stop_by: OnceLock<Instant>,
     undelivered: Mutex<Sums>,
 }
 
@@ -108,14 +108,19 @@ impl Peers {
     /// Takes a peer off the list, once its outlet is closed.
     pub(super) fn leave(&self, peer: &Peer) {
         self.live.lock().remove(&peer.id().get());
-        if self.is_stopping.load(Ordering::Relaxed) {
+        if self.stop_by.get().is_some() {
             self.undelivered.lock().add(&peer.tag.route, peer.outlet().unwritten());
         }
     }
 
-    /// From here on, what leaving peers did not read is summed up.
-    pub(super) fn stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
+    /// From here on, peers have until `by` to read, and what leaving ones did not read is summed up. The first call counts.
+    pub(super) fn stop(&self, by: Instant) {
+        self.stop_by.get_or_init(|| by);
+    }
+
+    /// Until when a connection that closes now may write: for `linger`, or as long as there is when everything closes.
+    pub(super) fn linger_until(&self, linger: Duration) -> Instant {
+        self.stop_by.get().copied().unwrap_or_else(|| Instant::now() + linger)
     }
 
     pub(super) fn failed(&self, tag: &Tag, remote: String, reason: String) {

@@ -36,14 +36,30 @@ pub enum SecretFileError {
     },
 }
 
-/// Reads a file through one of the parsers: [`Users::parse`](super::Users::parse), [`Login::read`](super::Login::read),
-/// [`KeyPair::read`](super::KeyPair::read), [`PublicKey::read`](super::PublicKey::read), [`Clients::parse`](super::Clients::parse). For the start of
-/// a process: it blocks. Logs a warning when the file is readable by everybody.
+/// Reads a file of secrets through one of the parsers: [`Users::parse`](super::Users::parse), [`Login::read`](super::Login::read),
+/// [`KeyPair::read`](super::KeyPair::read). For the start of a process: it blocks. Logs a warning when the file is readable by everybody.
 ///
 /// # Errors
 /// When the file cannot be read, is longer than 16 MiB, or says something wrong.
 pub fn read_secrets<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, SecretError>) -> Result<T, SecretFileError> {
-    let read = || {
+    let (parsed, mode) = read(path, parse)?;
+    if mode & 0o004 != 0 {
+        warn!(path = %path.display(), mode = format_args!("{:03o}", mode & 0o777), "everybody on this machine can read this file of secrets");
+    }
+    Ok(parsed)
+}
+
+/// As [`read_secrets`], for what everybody may know: [`PublicKey::read`](super::PublicKey::read), [`Clients::parse`](super::Clients::parse).
+///
+/// # Errors
+/// As [`read_secrets`].
+pub fn read_public<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, SecretError>) -> Result<T, SecretFileError> {
+    read(path, parse).map(|(parsed, _)| parsed)
+}
+
+/// What the file says, and its mode.
+fn read<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, SecretError>) -> Result<(T, u32), SecretFileError> {
+    let whole = || {
         let file = File::open(path)?;
         let mode = file.metadata()?.permissions().mode();
         let mut text = String::new();
@@ -52,12 +68,9 @@ pub fn read_secrets<T>(path: &Path, parse: impl FnOnce(&str) -> Result<T, Secret
         }
         Ok((text, mode))
     };
-    let (text, mode) = read().map_err(|source| SecretFileError::Read { path: path.into(), source })?;
+    let (text, mode) = whole().map_err(|source| SecretFileError::Read { path: path.into(), source })?;
     let parsed = parse(&text).map_err(|source| SecretFileError::Content { path: path.into(), source })?;
-    if mode & 0o004 != 0 {
-        warn!(path = %path.display(), mode = format_args!("{:03o}", mode & 0o777), "everybody on this machine can read this file of secrets");
-    }
-    Ok(parsed)
+    Ok((parsed, mode))
 }
 
 #[cfg(test)]

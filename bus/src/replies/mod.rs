@@ -118,6 +118,12 @@ impl Replies {
         Subject::new(&format!("{}{number}", self.prefix)).expect("a prefix of legal tokens and a number are a subject")
     }
 
+    /// The connections of callers whose requests went to other processes and have had no reply, once for each request.
+    pub(crate) fn callers_unanswered(&self) -> Vec<u64> {
+        let mut sinks = self.sinks.lock();
+        sinks.unanswered(Instant::now()).filter(|caller| !caller.gone.is_cancelled()).map(|caller| caller.connection).collect()
+    }
+
     /// Whether `subject` is a reply address of this bus.
     pub(crate) fn owns(&self, subject: &Subject) -> bool {
         subject.as_str().starts_with(&*self.prefix)

@@ -7,15 +7,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::ReplySink;
+use crate::{Caller, ReplySink};
 
 #[derive(Debug)]
 pub(super) struct Sinks {
-    ring: VecDeque<(Instant, ReplySink)>,
+    ring: VecDeque<Entry>,
     /// The number of the first entry in the ring.
     first: u64,
     max: usize,
     ttl: Duration,
+}
+
+#[derive(Debug)]
+struct Entry {
+    expires: Instant,
+    sink: ReplySink,
+    is_answered: bool,
 }
 
 impl Sinks {
@@ -29,18 +36,27 @@ impl Sinks {
         if self.ring.len() == self.max {
             self.forget_oldest();
         }
-        self.ring.push_back((now + self.ttl, sink));
+        self.ring.push_back(Entry { expires: now + self.ttl, sink, is_answered: false });
         self.first + self.ring.len() as u64 - 1
     }
 
+    /// The sink of this number, to be given a reply.
     pub(super) fn get(&mut self, number: u64, now: Instant) -> Option<ReplySink> {
         self.expire(now);
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.ring.get(index).map(|(_, sink)| sink.clone())
+        let entry = self.ring.get_mut(index)?;
+        entry.is_answered = true;
+        Some(entry.sink.clone())
+    }
+
+    /// The callers without a reply so far, once for each request.
+    pub(super) fn unanswered(&mut self, now: Instant) -> impl Iterator<Item = &Caller> {
+        self.expire(now);
+        self.ring.iter().filter(|entry| !entry.is_answered).filter_map(|entry| entry.sink.caller())
     }
 
     fn expire(&mut self, now: Instant) {
-        while self.ring.front().is_some_and(|(expires, _)| *expires <= now) {
+        while self.ring.front().is_some_and(|entry| entry.expires <= now) {
             self.forget_oldest();
         }
     }

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
 use hashbrown::HashMap;
 use myelin_bus::outlet::Queued;
 use myelin_bus::wire::{Body, Frames};
@@ -16,7 +15,7 @@ use super::fair_queue::CallerId;
 use super::pool::{Placed, Placement, Pool, ReplicaId, ReplicaKind};
 use super::request::{Correlation, Owed, Request, correlation_frame, split_correlation};
 use super::sessions::Sessions;
-use crate::front::{DisconnectReason, Peer, PeerHandler, SocketType, SubscriptionChange};
+use crate::front::{DisconnectReason, Endpoint, Peer, SocketType};
 use crate::metrics::DropCause;
 
 /// All agents that serve one service on this machine.
@@ -85,8 +84,14 @@ impl Agents {
         Queued { bytes: state.pool.waiting_bytes(), messages: state.pool.waiting() }
     }
 
+    /// Requests that agents work on, and whose callers are still there to be answered.
     pub(super) fn owed(&self) -> usize {
-        self.state.lock().owed.len()
+        let state = self.state.lock();
+        let by_reps = state.owed.values().filter(|(_, owed)| owed.is_awaited()).count();
+        let sessions = |link: &Link| if let Link::Router(sessions) = link { Some(Arc::clone(sessions)) } else { None };
+        let by_routers: Vec<_> = state.links.values().filter_map(sessions).collect();
+        drop(state);
+        by_reps + by_routers.iter().map(|sessions| sessions.owed()).sum::<usize>()
     }
 
     /// Takes a request: sends it, lets it wait, or answers it with the route's fail-fast text.
@@ -236,17 +241,18 @@ impl InlineHandler for Handler {
     }
 }
 
-impl PeerHandler for Agents {
-    fn connected(&self, peer: &Arc<Peer>) {
+impl Agents {
+    /// An agent is there. `at` is where a ROUTER listens: each of its callers gets a connection of its own to it.
+    pub(super) fn attached(&self, peer: &Arc<Peer>, at: &Endpoint) {
         let replica = peer.id().get();
         let (link, kind) = match peer.socket_type() {
             SocketType::Router => {
-                let sessions = Sessions::new(self.context.clone(), peer.remote(), replica, Weak::clone(&self.this));
+                let sessions = Sessions::new(self.context.clone(), at.clone(), replica, Weak::clone(&self.this));
                 (Link::Router(Arc::new(sessions)), ReplicaKind::Router)
             }
             _ => (Link::Rep(Arc::clone(peer)), ReplicaKind::Rep { window: self.config.window }),
         };
-        tracing::info!(service = self.name, agent = %peer.remote(), socket = %peer.socket_type(), "agent attached");
+        tracing::info!(service = self.name, agent = %at, socket = %peer.socket_type(), "agent attached");
         let mut state = self.state.lock();
         state.links.insert(replica, link);
         let placed = state.pool.attached(replica, kind);
@@ -257,18 +263,17 @@ impl PeerHandler for Agents {
         }
     }
 
-    fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
+    /// What an agent says.
+    pub(super) fn received(&self, peer: &Peer, batch: &mut Vec<Body>) {
         for body in batch.drain(..) {
             if let Body::Frames(frames) = body {
                 self.reply(peer, &frames);
             }
         }
-        None
     }
 
-    fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}
-
-    fn disconnected(&self, peer: &Arc<Peer>, reason: &DisconnectReason) {
+    /// An agent has gone.
+    pub(super) fn detached(&self, peer: &Peer, reason: &DisconnectReason) {
         let replica = peer.id().get();
         let mut state = self.state.lock();
         let link = state.links.remove(&replica);

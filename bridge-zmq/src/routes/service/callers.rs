@@ -1,6 +1,7 @@
 //! The callers' side of a service: puts their requests on the bus and writes replies to the connection each came from.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -22,22 +23,52 @@ pub(super) struct Callers {
     publisher: Publisher,
     agents: Arc<Agents>,
     config: Arc<ServiceConfig>,
-    /// The reply address of each connection, made once, and what tells others of its end.
-    addresses: Mutex<HashMap<u64, (ReplyTo, DropGuard)>>,
+    connections: Mutex<HashMap<u64, Connection>>,
+}
+
+/// One caller's connection.
+#[derive(Debug)]
+struct Connection {
+    /// Its reply address, made once.
+    reply: ReplyTo,
+    open: Arc<AtomicI64>,
+    /// Tells others of its end.
+    _gone: DropGuard,
+}
+
+impl Connection {
+    /// Requests without a reply: below zero where replies come unasked.
+    fn open(&self) -> usize {
+        usize::try_from(self.open.load(Ordering::Relaxed)).unwrap_or(0)
+    }
 }
 
 impl Callers {
     pub(super) fn new(context: RouteContext, publisher: Publisher, agents: Arc<Agents>, config: Arc<ServiceConfig>) -> Self {
-        Self { context, publisher, agents, config, addresses: Mutex::new(HashMap::new()) }
+        Self { context, publisher, agents, config, connections: Mutex::new(HashMap::new()) }
     }
 
-    fn request(&self, body: Body, reply: &ReplyTo) -> Option<Pressure> {
+    /// Requests that went to responders beyond this bridge, NATS clients or other programs, and whose callers still wait.
+    pub(super) fn owed_elsewhere(&self) -> usize {
+        let mut elsewhere: HashMap<u64, usize> = HashMap::new();
+        for connection in self.context.bus.callers_unanswered() {
+            *elsewhere.entry(connection).or_default() += 1;
+        }
+        let connections = self.connections.lock();
+        // A listener that only looks on never answers: no more is owed than the caller waits for.
+        elsewhere.iter().filter_map(|(id, sent)| Some(connections.get(id)?.open().min(*sent))).sum()
+    }
+
+    fn request(&self, body: Body, reply: &ReplyTo, open: &AtomicI64) -> Option<Pressure> {
         // The body is only needed again, for its envelope, where the route answers in place of an agent.
         let spare = self.config.fail_fast.as_ref().map(|text| (text, body.clone()));
+        // Before its reply, which may come within the call.
+        open.fetch_add(1, Ordering::Relaxed);
         if let Ok(published) = self.publisher.request_inline(body, reply.clone()) {
             return published.pressure;
         }
         self.context.metrics.requests_without_responder.inc();
+        open.fetch_sub(1, Ordering::Relaxed);
         if let Some((text, body)) = spare {
             Request { body, reply: Some(reply.clone()) }.owed(true).fail(&self.context.bus, text);
         }
@@ -52,7 +83,10 @@ impl PeerHandler for Callers {
         let metrics = self.context.metrics.clone();
         let gone = CancellationToken::new();
         let caller = Caller { connection: peer.id().get(), identity: peer.identity().clone(), gone: gone.clone() };
+        let open = Arc::new(AtomicI64::new(0));
+        let answered = Arc::clone(&open);
         let sink = ReplySink::for_caller(caller, move |body| {
+            answered.fetch_sub(1, Ordering::Relaxed);
             let accepted = connection.upgrade().map_or(0, |peer| peer.send(&frames_for_caller(body)).accepted);
             if accepted > 0 {
                 metrics.replies.inc()
@@ -60,15 +94,19 @@ impl PeerHandler for Callers {
                 metrics.replies_late.inc()
             };
         });
-        self.addresses.lock().insert(peer.id().get(), (ReplyTo::Sink(sink), gone.drop_guard()));
+        let connection = Connection { reply: ReplyTo::Sink(sink), open, _gone: gone.drop_guard() };
+        self.connections.lock().insert(peer.id().get(), connection);
     }
 
     fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
-        let reply = self.addresses.lock().get(&peer.id().get())?.0.clone();
+        let connections = self.connections.lock();
+        let connection = connections.get(&peer.id().get())?;
+        let (reply, open) = (connection.reply.clone(), Arc::clone(&connection.open));
+        drop(connections);
         self.context.metrics.requests.inc_by(batch.len() as u64);
         let mut pressure = None;
         for body in batch.drain(..) {
-            pressure = self.request(body, &reply).or(pressure);
+            pressure = self.request(body, &reply, &open).or(pressure);
         }
         pressure
     }
@@ -76,7 +114,7 @@ impl PeerHandler for Callers {
     fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}
 
     fn disconnected(&self, peer: &Arc<Peer>, _reason: &DisconnectReason) {
-        let left = self.addresses.lock().remove(&peer.id().get());
+        let left = self.connections.lock().remove(&peer.id().get());
         drop(left);
         self.agents.caller_gone(peer.id().get());
     }

@@ -1,7 +1,7 @@
 //! A `service` route: callers (REQ, DEALER) on one side, agents (REP, ROUTER) on the other, a bus subject between them.
 //!
 //! The path of a request, four hops: `callers::Callers::received` → `Publisher::request_inline` (bus) → `Agents` as the subject's handler →
-//! the agent's outlet. The path of its reply, three: `Agents::received` → the caller's `ReplySink` → the caller's outlet.
+//! the agent's outlet. The path of its reply, three: `agents::Agents::received` → the caller's `ReplySink` → the caller's outlet.
 //!
 //! Cost per request and direction: the frames are copied once into the outgoing buffer, never re-encoded; one map entry for the correlation; one
 //! lock of the route; one `read` and one `write`; no task is woken but the one whose socket became readable.
@@ -13,10 +13,10 @@
 //! - **Never twice.** What an agent may have begun is not sent again, to it or to another.
 
 mod agents;
-mod bound;
 mod callers;
 mod fair_queue;
 mod identities;
+mod links;
 mod named;
 mod pool;
 mod request;
@@ -33,8 +33,8 @@ pub use self::fair_queue::QueueBounds;
 pub use self::pool::OnCallerGone;
 
 use self::agents::Agents;
-use self::bound::BoundAgents;
 use self::callers::Callers;
+use self::links::{BoundAgents, ConnectedAgents};
 use super::{RouteContext, RouteError};
 use crate::front::{BindError, Connector, Endpoint, Front, Listener, SocketType};
 
@@ -131,7 +131,8 @@ impl Service {
     #[must_use = "dropping the connector detaches the agent"]
     pub fn connect_agent(&self, endpoint: &Endpoint) -> Connector {
         self.join_bus();
-        self.context.front.connect(endpoint, SocketType::Dealer, bytes::Bytes::new(), self.agents.clone())
+        let agents = ConnectedAgents::new(Arc::clone(&self.agents), endpoint.clone());
+        self.context.front.connect(endpoint, SocketType::Dealer, bytes::Bytes::new(), Arc::new(agents))
     }
 
     fn join_bus(&self) {
@@ -165,10 +166,11 @@ impl Service {
         self.agents.queued()
     }
 
-    /// Requests that REP agents work on now: what a graceful stop waits for. Those of ROUTER agents cannot be told from their replies.
+    /// Requests that agents or other responders work on now, for callers that still wait: what a graceful stop waits for. A ROUTER agent owes one
+    /// reply to each request that has the delimiter of a REQ; what else DEALERs say to it need not be answered.
     #[must_use]
     pub fn replies_owed(&self) -> usize {
-        self.agents.owed()
+        self.agents.owed() + self.callers.owed_elsewhere()
     }
 }
 

@@ -5,7 +5,6 @@
 //! works. A successor that announces the name meanwhile is ignored for good, and nothing tells it so. The same connection serves the successor
 //! instead: the ROUTER, which addresses names, sees no difference to a successor that it has let in.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,9 +43,9 @@ struct State {
 
 impl Named {
     /// Opens the connection to the agent at `agent`.
-    pub(super) fn open(context: &RouteContext, agent: SocketAddr, identity: Bytes) -> Self {
+    pub(super) fn open(context: &RouteContext, agent: &Endpoint, identity: Bytes) -> Self {
         let seat = Arc::new(Seat(Mutex::new(State { session: None, peer: None, vacant: Instant::now() })));
-        let connector = context.front.connect(&Endpoint::from(agent), SocketType::Dealer, identity, seat.clone());
+        let connector = context.front.connect(agent, SocketType::Dealer, identity, seat.clone());
         Self { connector, seat }
     }
 

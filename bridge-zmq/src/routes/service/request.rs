@@ -74,6 +74,11 @@ impl Request {
 }
 
 impl Owed {
+    /// Whether somebody waits for it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.reply.as_ref().is_some_and(is_awaited)
+    }
+
     /// Hands the agent's frames, ours removed, to the caller.
     pub(super) fn settle(self, bus: &Bus, frames: Frames) {
         if let Some(reply) = self.reply {
@@ -93,6 +98,11 @@ impl Owed {
         };
         reply.respond(bus, body);
     }
+}
+
+/// Whether whoever waits for the reply is still there, as far as can be known: of a caller beyond the bus it cannot.
+pub(super) fn is_awaited(reply: &ReplyTo) -> bool {
+    reply.caller().is_none_or(|caller| !caller.gone.is_cancelled())
 }
 
 /// The frames of a reply as its caller expects them: verbatim, or for a bus-native caller without the delimiter.

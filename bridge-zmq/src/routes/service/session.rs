@@ -1,6 +1,7 @@
 //! One caller's conversation with a ROUTER agent.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use myelin_bus::wire::{Body, Frames};
@@ -10,7 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::super::RouteContext;
-use super::request::{Request, in_callers_form};
+use super::request::{Request, in_callers_form, is_awaited};
 use super::sessions::{WAITING_BYTES_MAX, WAITING_MAX};
 use crate::front::{DisconnectReason, Peer, PeerHandler, SubscriptionChange};
 
@@ -24,6 +25,8 @@ pub(super) struct Session {
     /// Answer once, then close: the caller has no connection whose end would tell.
     is_anonymous: bool,
     answered: CancellationToken,
+    /// Requests in the form of a REQ that have had no answer.
+    owed: AtomicUsize,
     link: Mutex<Link>,
     opened: Notify,
 }
@@ -53,6 +56,7 @@ impl Session {
             is_anonymous: caller.is_none(),
             reply: request.reply.clone(),
             answered: CancellationToken::new(),
+            owed: AtomicUsize::new(0),
             link: Mutex::new(Link::Opening(Waiting::default())),
             opened: Notify::new(),
         }
@@ -75,7 +79,16 @@ impl Session {
         caller.map_or_else(|| self.answered.clone(), |caller| caller.gone.clone())
     }
 
-    pub(super) fn send(&self, frames: Frames) -> Option<Pressure> {
+    /// Replies that the agent owes, if the caller is still there.
+    pub(super) fn owed(&self) -> usize {
+        if self.reply.as_ref().is_some_and(is_awaited) { self.owed.load(Ordering::Relaxed) } else { 0 }
+    }
+
+    pub(super) fn send(&self, request: &Request) -> Option<Pressure> {
+        if request.has_delimiter() {
+            self.owed.fetch_add(1, Ordering::Relaxed);
+        }
+        let frames = request.frames();
         let mut link = self.link.lock();
         match &mut *link {
             Link::Open(peer) => {
@@ -132,6 +145,9 @@ impl PeerHandler for Session {
 
     fn received(&self, _peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
         for body in batch.drain(..) {
+            // An agent may also speak without being asked.
+            let one_less = |owed: usize| owed.checked_sub(1);
+            let _unasked = self.owed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
             // The one answer has been given; what else the agent says to nobody in particular goes nowhere.
             if self.is_anonymous && self.answered.is_cancelled() {
                 return None;
@@ -150,6 +166,7 @@ impl PeerHandler for Session {
 
     fn disconnected(&self, _peer: &Arc<Peer>, _reason: &DisconnectReason) {
         // What was sent may have run: it is not sent again. What comes meanwhile waits for the next connection.
+        self.owed.store(0, Ordering::Relaxed);
         *self.link.lock() = Link::Opening(Waiting::default());
     }
 }

@@ -11,7 +11,6 @@
 //! Bounds: [`SESSIONS_MAX`] connections per agent; what waits for a connection to open is bounded by [`WAITING_MAX`] messages and
 //! [`WAITING_BYTES_MAX`] bytes each. What is beyond is refused and counted.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -65,7 +64,7 @@ pub(super) struct Sessions {
 #[derive(Debug)]
 struct Shared {
     context: RouteContext,
-    agent: SocketAddr,
+    agent: Endpoint,
     replica: ReplicaId,
     agents: Weak<Agents>,
     open: Mutex<HashMap<CallerId, Arc<Session>>>,
@@ -75,7 +74,7 @@ struct Shared {
 
 impl Sessions {
     /// Of the agent at `agent`, which `agents` knows as `replica`.
-    pub(super) fn new(context: RouteContext, agent: SocketAddr, replica: ReplicaId, agents: Weak<Agents>) -> Self {
+    pub(super) fn new(context: RouteContext, agent: Endpoint, replica: ReplicaId, agents: Weak<Agents>) -> Self {
         let attached = CancellationToken::new();
         Self {
             shared: Arc::new(Shared {
@@ -97,7 +96,7 @@ impl Sessions {
         if let Some(session) = open.get(&caller) {
             let session = Arc::clone(session);
             drop(open);
-            return session.send(request.frames());
+            return session.send(&request);
         }
         if open.len() >= SESSIONS_MAX {
             drop(open);
@@ -108,7 +107,7 @@ impl Sessions {
         let session = Arc::new(Session::new(self.shared.context.clone(), &request));
         open.insert(caller, Arc::clone(&session));
         drop(open);
-        session.send(request.frames());
+        session.send(&request);
         let shared = Arc::clone(&self.shared);
         let over = session.over(request.reply.as_ref().and_then(ReplyTo::caller));
         self.shared.context.front.spawn(async move {
@@ -119,6 +118,13 @@ impl Sessions {
             shared.open.lock().remove(&caller);
         });
         None
+    }
+}
+
+impl Sessions {
+    /// Replies that the agent owes to callers that still wait.
+    pub(super) fn owed(&self) -> usize {
+        self.shared.open.lock().values().map(|session| session.owed()).sum()
     }
 }
 
@@ -145,7 +151,7 @@ impl Shared {
     async fn serve(&self, session: &Arc<Session>, over: &CancellationToken) {
         let identity = session.identity();
         if identity.is_empty() {
-            let connector = self.context.front.connect(&Endpoint::from(self.agent), SocketType::Dealer, Bytes::new(), session.clone());
+            let connector = self.context.front.connect(&self.agent, SocketType::Dealer, Bytes::new(), session.clone());
             ended(session, over).await;
             // What was sent before the end is still meant: a caller may send and leave.
             session.handed_over().await;
@@ -153,7 +159,7 @@ impl Shared {
             return;
         }
         let mut turn = self.identities.turn(identity).await;
-        let named = turn.get_or_insert_with(|| Named::open(&self.context, self.agent, identity.clone()));
+        let named = turn.get_or_insert_with(|| Named::open(&self.context, &self.agent, identity.clone()));
         let _seated = named.seat(session);
         ended(session, over).await;
         session.handed_over().await;

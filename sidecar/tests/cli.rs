@@ -187,3 +187,16 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!(status.code(), Some(0));
     assert_eq!(myelin.process.terminate(PATIENCE).code(), Some(0));
 }
+
+/// It used to say that somebody had received the request.
+#[test]
+fn a_request_to_an_agent_that_is_away_is_not_said_to_be_received() {
+    let scratch = Scratch::with_free_ports(&format!(
+        "[[route]]\nname = \"Away\"\nkind = \"service\"\nagents = {{ connect = \"tcp://127.0.0.1:{}\" }}\n",
+        free_port()
+    ));
+    let (_process, _) = scratch.serve();
+    let ran = scratch.run(&["req", "zmq.service.Away", "{}", "--timeout", "200ms"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("no reply from zmq.service.Away within 200ms") && ran.stderr.contains("Away is away: "), "{}", ran.stderr);
+}

@@ -136,7 +136,7 @@ fn the_example_file_is_valid_and_says_what_the_defaults_say() {
 #[test]
 fn contradictions_are_refused_before_anything_is_bound() {
     let port = free_port();
-    let toml = format!("[hub]\npublishers = \"tcp://127.0.0.1:{port}\"\nsubscribers = \"tcp://*:{port}\"\n");
+    let toml = format!("[hub]\npublishers = \"tcp://127.0.0.1:{port}\"\nsubscribers = \"tcp://*:{port}\"\n[security]\ninsecure = true\n");
     for verb in [&["serve"][..], &["config", "check"]] {
         let ran = Scratch::with_config(&toml).run(verb);
         assert_eq!(ran.code, Some(64));

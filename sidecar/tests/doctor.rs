@@ -4,6 +4,7 @@
 mod support;
 
 use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use myelin_testkit::{NatsServer, free_port, zmtp};
@@ -262,5 +263,52 @@ fn text_shows_where_why_and_fix_and_counts() {
         ["warning [advertise-localhost] discovery.advertise is", "  where: flag --advertise", "  why: ", "  fix: ", "0 errors, 1 warnings"]
     {
         assert!(ran.stdout.contains(part), "{part} is missing in\n{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_mechanism_without_its_files_and_files_without_a_mechanism() {
+    let finding = finds("security-file-missing", "[security]\nconnect_mechanism = \"plain\"\n");
+    says(&finding, "what", "needs a file in security.connect_login");
+    let finding = finds("security-unused", "[security]\nusers = \"users\"\n");
+    says(&finding, "what", "security.users is set, and no mechanism reads it");
+    let finding = finds("security-file", "[security]\nmechanism = \"plain\"\nusers = \"absent\"\n");
+    says(&finding, "what", "security.users: cannot read absent");
+}
+
+#[test]
+fn an_address_that_serve_would_refuse_to_open() {
+    let toml = format!(
+        "[[route]]\nname = \"r\"\nkind = \"pipeline\"\nproducers = {{ bind = \"tcp://*:{}\" }}\nconsumers = {{ bind = \"tcp://127.0.0.1:{}\" }}\n",
+        free_port(),
+        free_port()
+    );
+    let finding = finds("bind-insecure", &toml);
+    says(&finding, "fix", "security.insecure = true");
+    let finding = finds("bind-not-loopback", &format!("{toml}security = {{ insecure = true }}\n"));
+    says(&finding, "why", "nothing authenticates a peer");
+}
+
+#[test]
+fn sockets_of_this_machine_are_looked_at_too() {
+    let scratch = Scratch::with_free_ports("");
+    let socket = |name: &str| scratch.path().join(name);
+    let _taken = UnixListener::bind(socket("taken")).expect("bound");
+    // What a process that was killed leaves behind is replaced.
+    drop(UnixListener::bind(socket("stale")).expect("bound"));
+    let toml = std::fs::read_to_string(socket("myelin.toml")).expect("readable");
+    let there = format!("bind = \"tcp://127.0.0.1:{}\"", free_port());
+    for (bind, consumers, id, what) in [
+        ("ipc://taken", &*there, "socket-in-use", "route \"r\".producers ipc://taken is already used by "),
+        ("ipc://absent/a", &there, "bind-refused", "cannot bind ipc://absent/a: no such file"),
+        ("ipc://myelin.toml", &there, "bind-refused", "a file of this name is no socket"),
+        ("ipc://stale", "connect = \"ipc://nobody\"", "agent-silent", "connects to ipc://nobody, where no agent answers: no such file"),
+        ("ipc://stale", "connect = \"ipc://./stale\"", "route-loop", "which is our own route \"r\".producers"),
+    ] {
+        let route =
+            format!("[[route]]\nname = \"r\"\nkind = \"pipeline\"\nproducers = {{ bind = \"{bind}\" }}\nconsumers = {{ {consumers} }}\n");
+        scratch.write("myelin.toml", &format!("{toml}{route}"));
+        let finding = finds_in(id, &scratch);
+        says(&finding, "what", what);
     }
 }

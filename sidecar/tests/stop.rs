@@ -5,6 +5,7 @@ mod support;
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use myelin_testkit::{Process, eventually, free_port, http, zmtp};
 use serde_json::{Value as Json, json};
@@ -23,10 +24,7 @@ impl Service {
     fn start(extra: &str) -> Self {
         let (agent_port, callers_port) = (free_port(), free_port());
         let listener = zmtp::Listener::bind(agent_port);
-        let scratch = Scratch::with_free_ports(&format!(
-            "[[route]]\nname = \"a\"\nkind = \"service\"\ncallers = {{ bind = \"tcp://127.0.0.1:{callers_port}\" }}\n\
-             agents = {{ connect = \"tcp://127.0.0.1:{agent_port}\" }}\n{extra}"
-        ));
+        let scratch = Scratch::with_free_ports(&(route(callers_port, Some(agent_port)) + extra));
         let (process, ready) = scratch.serve();
         let agent = listener.accept("REP", &zmtp::Options::default());
         Self { scratch, process, ready, callers: ([127, 0, 0, 1], callers_port).into(), agent }
@@ -51,14 +49,25 @@ impl Service {
 
     /// Sends SIGTERM and waits until the stop has begun.
     fn terminate(&self) {
-        let killed = Command::new("kill").args(["-TERM", &self.process.pid().to_string()]).status();
-        assert!(killed.is_ok_and(|status| status.success()));
-        self.process.wait_line("phase", PATIENCE, |line| line.contains("draining").then_some(()));
+        terminate(&self.process);
     }
 
     fn ends_with(mut self, code: i32) {
         assert_eq!(self.process.wait_end(PATIENCE).code(), Some(code));
     }
+}
+
+/// The service route `a`.
+fn route(callers: u16, agent: Option<u16>) -> String {
+    let agents = agent.map_or_else(String::new, |port| format!("agents = {{ connect = \"tcp://127.0.0.1:{port}\" }}\n"));
+    format!("[[route]]\nname = \"a\"\nkind = \"service\"\ncallers = {{ bind = \"tcp://127.0.0.1:{callers}\" }}\n{agents}")
+}
+
+/// Sends SIGTERM and waits until the stop has begun.
+fn terminate(process: &Process) {
+    let killed = Command::new("kill").args(["-TERM", &process.pid().to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    process.wait_line("phase", PATIENCE, |line| line.contains("draining").then_some(()));
 }
 
 const DONE: [&[u8]; 2] = [b"", b"done"];
@@ -112,6 +121,84 @@ fn what_waits_for_a_busy_agent_is_answered_too() {
     service.agent.send(&answer);
     assert_eq!((first.message(), second.message()), (DONE.map(<[u8]>::to_vec).to_vec(), DONE.map(<[u8]>::to_vec).to_vec()));
     service.ends_with(0);
+}
+
+/// The replies of a ROUTER were not waited for: they cannot be told from what it says unasked, but a REQ that waits can be told.
+#[test]
+fn the_reply_of_a_router_agent_that_was_under_way() {
+    let (agent_port, callers_port) = (free_port(), free_port());
+    let listener = zmtp::Listener::bind(agent_port);
+    let scratch = Scratch::with_free_ports(&route(callers_port, Some(agent_port)));
+    let (mut process, _) = scratch.serve();
+    let _attached = listener.accept("ROUTER", &zmtp::Options::default());
+    let mut caller = zmtp::Peer::connect(([127, 0, 0, 1], callers_port).into(), "REQ");
+    caller.send(&[&b""[..], b"work"]);
+    let mut conversation = listener.accept("ROUTER", &zmtp::Options::default());
+    assert_eq!(conversation.message(), [b"".to_vec(), b"work".to_vec()]);
+    terminate(&process);
+    conversation.send(&DONE);
+    assert_eq!(caller.message(), DONE);
+    assert_eq!(process.wait_end(PATIENCE).code(), Some(0));
+}
+
+/// A NATS client that answers ZeroMQ callers was cut off: nothing of the bridge's knew that it had a request.
+#[test]
+fn the_reply_of_a_nats_responder_that_was_under_way() {
+    let callers_port = free_port();
+    let scratch = Scratch::with_free_ports(&route(callers_port, None));
+    let (mut process, _) = scratch.serve();
+    // Looks on and never answers, which must not be waited for.
+    let tap = Process::spawn("sub", &mut scratch.command(&["sub", "zmq.service.>", "--json"]));
+    let work = "while [ ! -e go ]; do sleep 0.01; done; printf done";
+    let responder = Process::spawn("reply", &mut scratch.command(&["reply", "zmq.service.a", "--command", work, "--json"]));
+    for process in [&tap, &responder] {
+        process.wait_line("its subscription", PATIENCE, |line| line.contains("\"subscribed\"").then_some(()));
+    }
+    let mut caller = zmtp::Peer::connect(([127, 0, 0, 1], callers_port).into(), "REQ");
+    caller.send(&[&b""[..], b"work"]);
+    responder.wait_line("the request", PATIENCE, |line| line.contains("work").then_some(()));
+    terminate(&process);
+    scratch.write("go", "");
+    assert_eq!(caller.message(), DONE);
+    assert_eq!(process.wait_end(PATIENCE).code(), Some(0));
+}
+
+#[test]
+fn nobody_is_waited_for_on_behalf_of_a_caller_that_has_gone() {
+    let mut service = Service::start("");
+    let mut caller = service.caller();
+    caller.send(&[&b""[..], b"work"]);
+    service.answer_to("work");
+    drop(caller);
+    let began = Instant::now();
+    service.terminate();
+    service.ends_with(0);
+    assert!(began.elapsed() < Duration::from_secs(5), "the deadline is 10 s: {:?}", began.elapsed());
+}
+
+/// One second was all that a subscriber had, whatever the deadline.
+#[test]
+fn a_subscriber_that_keeps_reading_gets_everything() {
+    const MESSAGES: usize = 24;
+    let port = free_port();
+    let scratch = Scratch::with_free_ports(&format!(
+        "[[route]]\nname = \"feed\"\nkind = \"topic\"\nsubscribers = {{ bind = \"tcp://127.0.0.1:{port}\" }}\n[limits]\nqueue_bytes = \"64MiB\"\n"
+    ));
+    let (mut process, _) = scratch.serve();
+    let mut subscriber = zmtp::Peer::connect(([127, 0, 0, 1], port).into(), "SUB");
+    subscriber.subscribe(b"");
+    scratch.write("payload", &"x".repeat(1 << 20));
+    eventually("it is subscribed", PATIENCE, || (scratch.run(&["pub", "zmq.topic.feed", "first"]).code == Some(0)).then_some(()));
+    assert_eq!(subscriber.message(), [b"first".to_vec()]);
+    let count = MESSAGES.to_string();
+    assert_eq!(scratch.run(&["pub", "zmq.topic.feed", "--file", "payload", "--count", &count]).code, Some(0));
+    terminate(&process);
+    for _ in 0..MESSAGES {
+        // A slow reader is what this is about.
+        std::thread::sleep(Duration::from_millis(100));
+        assert_eq!(subscriber.message()[0].len(), 1 << 20);
+    }
+    assert_eq!(process.wait_end(PATIENCE).code(), Some(0));
 }
 
 #[test]

@@ -111,12 +111,13 @@ impl Fleet {
         members
     }
 
-    /// Requests that attached REP agents work on now.
+    /// Requests that attached agents work on now, by name, see [`Service::replies_owed`].
     #[must_use]
-    pub fn replies_owed(&self) -> usize {
+    pub fn replies_owed(&self) -> Vec<(String, usize)> {
         let names = self.names.lock();
-        let served = names.values().flat_map(|member| std::iter::once(&member.main).chain(&member.health));
-        served.map(|served| served.service.replies_owed()).sum()
+        let served =
+            |member: &Member| std::iter::once(&member.main).chain(&member.health).map(|served| served.service.replies_owed()).sum();
+        names.iter().map(|(name, member)| (name.to_string(), served(member))).collect()
     }
 
     /// Binds what is missing, then notes everything at once: a call that is cancelled halfway leaves things as they were.
@@ -131,7 +132,7 @@ impl Fleet {
             false => Some(self.serve(name.as_str(), preferred.map(|ports| ports.service_port)).await?),
         };
         let new_health = match health {
-            Some(_) if !has_health => Some(self.serve(&format!("{name}.health"), preferred.and_then(|ports| ports.health_port)).await?),
+            Some(_) if !has_health => Some(self.serve(&name.health(), preferred.and_then(|ports| ports.health_port)).await?),
             _ => None,
         };
         let mut names = self.names.lock();

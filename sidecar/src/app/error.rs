@@ -4,15 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::{Use, reason};
+use super::routes::with_causes;
+use crate::config::{Config, Use, local_name, reason};
 use crate::system;
 
 /// One reason, said in one line.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BuildError {
     /// Somebody else listens there.
-    #[error("{place}{setting}: {endpoint} is already in use by {holder}; stop it, or choose another port")]
-    InUse { place: String, setting: String, endpoint: String, holder: String },
+    #[error("{place}{setting}: {endpoint} is already in use by {holder}; stop it, or choose another {choice}")]
+    InUse { place: String, setting: String, endpoint: String, holder: String, choice: &'static str },
     /// The system refuses the address.
     #[error("{place}{setting}: cannot bind {endpoint}: {reason}")]
     Bind { place: String, setting: String, endpoint: String, reason: String },
@@ -34,7 +35,14 @@ impl BuildError {
         if error.kind() != io::ErrorKind::AddrInUse {
             return Self::Bind { place, setting, endpoint, reason: reason(error) };
         }
-        let holder = address.and_then(system::holder_of).map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
-        Self::InUse { place, setting, endpoint, holder }
+        let name = local_name(&used.endpoint);
+        let holder = address.and_then(system::holder_of).or_else(|| name.and_then(system::holder_of_local));
+        let holder = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+        Self::InUse { place, setting, endpoint, holder, choice: if name.is_some() { "name" } else { "port" } }
+    }
+
+    /// What is wrong with the value of `key`.
+    pub(super) fn setting(config: &Config, key: &str, error: &dyn std::error::Error) -> Self {
+        Self::Setting { place: config.settings.origin(key).prefix(), setting: key.to_owned(), reason: with_causes(error) }
     }
 }

@@ -5,8 +5,10 @@
 
 mod agents;
 mod api;
+mod bridge;
 mod build;
 mod error;
+mod fleet;
 mod listens;
 mod phase;
 mod routes;
@@ -20,6 +22,7 @@ pub(crate) use api::{AGENTS_LIST, PING, ZMQ_PEERS};
 pub(crate) use build::App;
 pub(crate) use listens::Listens;
 pub(crate) use phase::Phase;
-pub(crate) use routes::HUB;
+pub(crate) use routes::{AWAY, HUB};
 pub(crate) use run::Outcome;
+pub(crate) use security::{SettingFault, unreadable};
 pub(crate) use zmq::{FailureEntry, PeerEntry, PeersReply, PeersRequest, unix_ms};

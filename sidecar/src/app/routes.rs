@@ -2,16 +2,16 @@
 
 use std::net::SocketAddr;
 
-use myelin_bridge_zmq::front::{BindError, Connector, Endpoint, Listener};
+use myelin_bridge_zmq::front::{BindError, Connector, Endpoint, FrontConfig, Listener};
 use myelin_bridge_zmq::routes::pair::{Pair, Side as PairSide};
 use myelin_bridge_zmq::routes::service::{OnCallerGone, QueueBounds, Service, ServiceConfig};
 use myelin_bridge_zmq::routes::{RouteContext, RouteError, pipeline::Pipeline, topic::Topic};
 
 use super::agents::AgentEntry;
 use super::error::BuildError;
-use super::listens::Listens;
+use super::listens::{Listens, reached_at};
 use super::undelivered::Undelivered;
-use crate::config::{Config, Linger, Role, Route, RouteKind, Side, Use};
+use crate::config::{Config, Linger, Overrides, Role, Route, RouteKind, Side, Use};
 
 /// Everything that routes keep open. Dropping it closes them.
 #[derive(Debug, Default)]
@@ -89,7 +89,8 @@ impl Routes {
         route: &Route,
         listens: &mut Listens,
     ) -> Result<(), BuildError> {
-        let handle = Handle::new(context, config, route).map_err(|error| BuildError::Setting {
+        let secured = if route.security.is_empty() { context.clone() } else { secured(context, config, route)? };
+        let handle = Handle::new(&secured, config, route).map_err(|error| BuildError::Setting {
             place: route.origin.prefix(),
             setting: format!("route {:?}", route.name),
             reason: with_causes(&error),
@@ -98,7 +99,7 @@ impl Routes {
             for endpoint in &side.bind {
                 let listener = handle.bind(role, endpoint).await;
                 let listener = listener.map_err(|error| bind_failed(&used(route, role, side, endpoint), error))?;
-                let url = Endpoint::from(listener.local_addr()).to_string();
+                let url = reached_at(endpoint, &listener);
                 if route.name == HUB {
                     listens.add("hub", url, format!("{} connect here", peers(role)));
                 } else {
@@ -126,18 +127,19 @@ impl Routes {
                 subscribers: side("hub.subscribers", &config.hub.subscribers),
                 overflow: None,
             },
+            security: Overrides::default(),
             origin: config.settings.origin("hub.enabled").clone(),
         };
         self.open(context, config, &hub, listens).await
     }
 
-    /// Requests that agents of routes work on now.
-    pub(super) fn replies_owed(&self) -> usize {
-        let owed = self.routes.iter().map(|(_, handle)| match handle {
-            Handle::Service(service) => service.replies_owed(),
-            Handle::Topic(_) | Handle::Pipeline(_) | Handle::Pair(_) => 0,
+    /// Requests in the hands of each service's agents, or of who else answers.
+    pub(super) fn replies_owed(&self) -> Vec<(String, usize)> {
+        let owed = self.routes.iter().filter_map(|(route, handle)| match handle {
+            Handle::Service(service) => Some((route.name.clone(), service.replies_owed())),
+            Handle::Topic(_) | Handle::Pipeline(_) | Handle::Pair(_) => None,
         });
-        owed.sum()
+        owed.collect()
     }
 
     /// Adds what waits in the queues of routes for peers that are not there or have no room.
@@ -182,7 +184,17 @@ pub(crate) const HUB: &str = "hub";
 
 /// The state of a service with this many connected agents.
 pub(super) fn state(connected: usize) -> String {
-    if connected > 0 { "connected".to_owned() } else { "away".to_owned() }
+    if connected > 0 { "connected".to_owned() } else { AWAY.to_owned() }
+}
+
+/// The state of a service none of whose agents is connected.
+pub(crate) const AWAY: &str = "away";
+
+/// The same context, with what the route asks for and proves itself.
+fn secured(context: &RouteContext, config: &Config, route: &Route) -> Result<RouteContext, BuildError> {
+    let identity = config.security_of(route).identity;
+    let front = FrontConfig { identity, security: super::security::read_for(config, route)?, ..context.front.config().clone() };
+    Ok(RouteContext { front: context.front.with_config(front), ..context.clone() })
 }
 
 fn used(route: &Route, role: Role, side: &Side, endpoint: &Endpoint) -> Use {

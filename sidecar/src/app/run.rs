@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::build::{App, Bridge};
+use super::bridge::Bridge;
+use super::build::App;
 use super::phase::Phase;
 
 /// How a run ended.
@@ -23,8 +24,8 @@ pub(crate) enum Outcome {
 /// How long closing the sockets may take once the deadline has passed.
 const FORCED_GRACE: Duration = Duration::from_millis(200);
 
-/// The receive timeout of the agents' clients.
-const CALLER_PATIENCE: Duration = Duration::from_secs(5);
+/// The part of the deadline that is kept for writing out what is queued: agents that never answer must not use it up.
+const WRITING_PART: u32 = 10;
 
 /// How often to look whether agents have answered; they serve about ten requests a second.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(10);
@@ -82,26 +83,34 @@ async fn drain(bus: &Bus, deadline: Instant) -> bool {
     drained.is_clean()
 }
 
-/// Waits for the replies of agents that work on a request.
+/// Waits for the replies to requests that agents and other responders work on, as long as their callers wait too.
 ///
-/// Callers of the fleets give up after five seconds, so there is no point in waiting longer; and some agents never answer,
-/// which is no fault of a stop: it stays clean.
+/// Some agents never answer, which is no fault of a stop: it stays clean.
 async fn settle(bridge: &Bridge, deadline: Instant) {
-    let patience = Instant::now() + left(deadline).min(CALLER_PATIENCE);
-    while bridge.replies_owed() > 0 {
+    let patience = Instant::now() + left(deadline) / WRITING_PART * (WRITING_PART - 1);
+    loop {
+        let owed = bridge.replies_owed();
+        if owed.is_empty() {
+            return;
+        }
         if Instant::now() >= patience {
-            tracing::warn!(requests = bridge.replies_owed(), "agents did not answer these requests before the stop");
+            for (route, requests) in owed {
+                tracing::warn!(route, requests, "not answered before the stop");
+            }
             return;
         }
         tokio::time::sleep(SETTLE_INTERVAL).await;
     }
 }
 
-/// Writes out what the sockets still hold, then closes them. Returns whether all was written in time.
+/// Writes out what the sockets still hold, then closes them. Returns whether the deadline cut nobody off who was still reading.
 async fn close(nats: NatsListener, bridge: &Bridge, deadline: Instant) -> bool {
     let grace = left(deadline).max(FORCED_GRACE);
-    let (nats, bridge) = tokio::join!(nats.shutdown(grace), tokio::time::timeout(grace, bridge.front.shutdown()));
-    let closed = nats && bridge.is_ok();
+    // Peers have until the deadline; their connections close a moment later.
+    let front = tokio::time::timeout(grace + FORCED_GRACE, bridge.front.shutdown_within(grace));
+    let (nats, front) = tokio::join!(nats.shutdown(grace), front);
+    let is_late = Instant::now() >= deadline;
+    let closed = nats && front.is_ok_and(|undelivered| undelivered.is_empty() || !is_late);
     if !closed {
         tracing::warn!("serve.drain_timeout passed, some peers did not read what waited for them");
     }

@@ -140,6 +140,9 @@ fn route_rows(route: &crate::config::Route) -> Vec<Vec<String>> {
             }
         }
     }
+    for (key, setting) in route.security.iter() {
+        rows.push(vec![format!("{label}.{}", key.path), quoted_if_empty(setting.value.to_string()), setting.origin.to_string()]);
+    }
     rows
 }
 
@@ -148,6 +151,10 @@ fn route_json(route: &crate::config::Route) -> Json {
     for (role, side) in route.kind.sides() {
         let (bind, connect) = endpoints(side);
         entry[Role::as_str(role)] = json!({ "bind": bind, "connect": connect });
+    }
+    for (key, setting) in route.security.iter() {
+        let name = key.path.trim_start_matches("security.");
+        entry["security"][name] = json!({ "value": setting.value.to_json(), "origin": origin_json(&setting.origin) });
     }
     match &route.kind {
         RouteKind::Service { window, on_caller_gone, fail_fast, .. } => {

@@ -108,7 +108,9 @@ mod tests {
         let mut command = super::Cli::command();
         command.build();
         command.clone().debug_assert();
-        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        let is_verb = |verb: &&clap::Command| verb.get_name() != "help";
+        let verbs = command.get_subcommands().filter(is_verb);
+        for verb in verbs.flat_map(|verb| std::iter::once(verb).chain(verb.get_subcommands().filter(is_verb))) {
             let help = verb.clone().render_long_help().to_string();
             assert!(help.contains("Examples:"), "{} has no examples", verb.get_name());
             assert!(help.contains("--json"), "{} has no --json", verb.get_name());

@@ -9,6 +9,7 @@ use super::Failure;
 use super::agents;
 use super::payload::{self, BodyArgs, Style};
 use super::server::{self, ServerArgs};
+use crate::app::AWAY;
 
 /// Send a request and print the reply
 #[derive(Debug, clap::Args)]
@@ -52,10 +53,27 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Err(RequestError::NoResponders { .. }) => Err(nobody(&bus, &subject).await),
         Err(RequestError::Timeout { after, .. }) => {
             let after = crate::config::show_duration(after);
-            Err(Failure::runtime(format!("no reply from {subject} within {after}"))
-                .and("somebody received the request; wait longer with --timeout, or look at that agent's own log"))
+            Err(Failure::runtime(format!("no reply from {subject} within {after}")).and(unanswered(&bus, &subject).await))
         }
         Err(error) => Err(Failure::runtime(format!("{subject}: {error}"))),
+    }
+}
+
+/// Somebody is subscribed, and nobody answered: what is known of whoever should have.
+async fn unanswered(bus: &Bus, subject: &Subject) -> String {
+    let agents = agents::fetch(bus).await.unwrap_or_default();
+    match agents.iter().find(|agent| agent.subject == subject.as_str()) {
+        Some(agent) if agent.state == AWAY => {
+            format!(
+                "{} is away: what it has not received waits for it in the sidecar; 'myelin doctor' tells why it cannot be reached",
+                agent.name
+            )
+        }
+        Some(agent) if agent.waiting > 0 => {
+            format!("{} is busy, and {} requests wait for it; wait longer with --timeout", agent.name, agent.waiting)
+        }
+        Some(agent) => format!("{} is connected; wait longer with --timeout, or look at that agent's own log", agent.name),
+        None => "somebody is subscribed; wait longer with --timeout, or look at the log of who should answer".to_owned(),
     }
 }
 

@@ -31,10 +31,7 @@ impl Config {
     /// Where we listen, in the order in which `serve` binds.
     pub(crate) fn binds(&self) -> Vec<Use> {
         let mut binds = Vec::new();
-        let mut own = |setting: &str, endpoint: Endpoint| {
-            let origin = self.settings.origin(setting).clone();
-            binds.push(Use { setting: setting.to_owned(), origin, endpoint, route: None });
-        };
+        let mut own = |setting: &str, endpoint: Endpoint| binds.push(self.own_use(setting, endpoint));
         own("serve.listen", self.serve.listen.into());
         own("serve.http", self.serve.http.into());
         if self.discovery.enabled {
@@ -46,6 +43,11 @@ impl Config {
         }
         binds.extend(self.route_uses(|side| &side.bind));
         binds
+    }
+
+    /// An endpoint of ours that belongs to no route, by the key that names it.
+    pub(crate) fn own_use(&self, key: &str, endpoint: Endpoint) -> Use {
+        Use { setting: key.to_owned(), origin: self.settings.origin(key).clone(), endpoint, route: None }
     }
 
     /// Where we connect to.

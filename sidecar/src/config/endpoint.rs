@@ -13,7 +13,29 @@ pub(crate) fn parse(text: &str) -> Option<Endpoint> {
 
 /// Whether one can connect to it: a wildcard host or port says only where to bind.
 pub(crate) fn is_reachable(endpoint: &Endpoint) -> bool {
-    *endpoint.host() != Host::Any && endpoint.port() != 0
+    local_name(endpoint).is_some() || (*endpoint.host() != Host::Any && endpoint.port() != 0)
+}
+
+/// Whether one can bind it: an address that is known without a resolver, or a Unix domain socket.
+pub(crate) fn is_bindable(endpoint: &Endpoint) -> bool {
+    local_name(endpoint).is_some() || bind_addr(endpoint).is_some()
+}
+
+/// The name of a Unix domain socket: the path of its file, or `@` and an abstract name.
+pub(crate) fn local_name(endpoint: &Endpoint) -> Option<&str> {
+    match endpoint.host() {
+        Host::Local(name) => Some(name),
+        Host::Any | Host::Address(_) | Host::Name(_) => None,
+    }
+}
+
+/// Whether both are one Unix domain socket, also where one path is relative.
+pub(crate) fn is_same_local(a: &Endpoint, b: &Endpoint) -> bool {
+    let whole = |name: &str| match name.strip_prefix('@') {
+        Some(_) => name.into(),
+        None => std::path::absolute(name).unwrap_or_else(|_| name.into()),
+    };
+    matches!((local_name(a), local_name(b)), (Some(a), Some(b)) if whole(a) == whole(b))
 }
 
 /// The address to bind: a name never stands for an interface, except `localhost`.
@@ -31,7 +53,7 @@ pub(crate) fn known_address(host: &Host) -> Option<IpAddr> {
     }
 }
 
-/// The addresses to connect to. Blocks on the resolver: for `doctor`, not for async code.
+/// The addresses to connect to over TCP. Blocks on the resolver: for `doctor`, not for async code.
 pub(crate) fn resolve(endpoint: &Endpoint) -> Vec<SocketAddr> {
     match endpoint.host() {
         Host::Name(name) => (&**name, endpoint.port()).to_socket_addrs().map(Iterator::collect).unwrap_or_default(),
@@ -64,5 +86,15 @@ mod tests {
         let reachable = |text: &str| parse(text).is_some_and(|endpoint| is_reachable(&endpoint));
         assert!(reachable("tcp://agent:5"));
         assert!(!reachable("tcp://*:5") && !reachable("tcp://127.0.0.1:*"));
+        assert!(reachable("ipc://@agent"));
+    }
+
+    #[test]
+    fn one_socket_has_several_spellings() {
+        let here = std::env::current_dir().expect("a directory").join("a.sock");
+        let same = |a: &str, b: &str| is_same_local(&parse(a).expect(a), &parse(b).expect(b));
+        assert!(same("ipc://a.sock", &format!("ipc://{}", here.display())));
+        assert!(same("ipc://@a", "ipc://@a"));
+        assert!(!same("ipc://@a", "ipc://a") && !same("ipc://a", "tcp://a:1"));
     }
 }

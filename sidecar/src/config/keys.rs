@@ -76,6 +76,10 @@ pub(crate) const KEYS: &[Key] = &[
     key("security.clients", "MYELIN_SECURITY_CLIENTS", Kind::File, ""),
     // As a ROUTER of libzmq has it.
     key("security.identity", "MYELIN_SECURITY_IDENTITY", Kind::Choice(IDENTITIES), "refuse"),
+    key("security.connect_mechanism", "MYELIN_SECURITY_CONNECT_MECHANISM", Kind::Choice(MECHANISMS), "null"),
+    key("security.connect_login", "MYELIN_SECURITY_CONNECT_LOGIN", Kind::File, ""),
+    key("security.connect_key", "MYELIN_SECURITY_CONNECT_KEY", Kind::File, ""),
+    key("security.connect_server_key", "MYELIN_SECURITY_CONNECT_SERVER_KEY", Kind::File, ""),
     key("limits.connections", "MYELIN_LIMITS_CONNECTIONS", count(1, 1_000_000), "16384"),
     key("limits.handshake", "MYELIN_LIMITS_HANDSHAKE", duration(100, 60_000), "5s"),
     key("limits.queue_bytes", "MYELIN_LIMITS_QUEUE_BYTES", size(KIB, GIB), "8MiB"),

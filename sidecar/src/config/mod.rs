@@ -11,6 +11,7 @@ mod file;
 mod keys;
 mod origin;
 mod route;
+mod security;
 mod settings;
 mod sources;
 mod suggest;
@@ -19,15 +20,16 @@ mod typed;
 mod value;
 
 pub(crate) use binds::Use;
-pub(crate) use endpoint::{Endpoint, bind_addr, known_address, resolve};
+pub(crate) use endpoint::{Endpoint, bind_addr, is_same_local, known_address, local_name, resolve};
 pub(crate) use error::ConfigError;
 pub(crate) use origin::Origin;
 pub(crate) use route::{Linger, Role, Route, RouteKind, Side};
-pub(crate) use settings::Settings;
+pub(crate) use security::{FILES, MechanismName, Security};
+pub(crate) use settings::{Overrides, Settings};
 pub(crate) use sources::{Flag, Sources, reason};
 pub(crate) use suggest::nearest;
 pub(crate) use text::{parse_duration, show_duration};
-pub(crate) use typed::{Config, MechanismName};
+pub(crate) use typed::Config;
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use myelin_bus::Overflow;
 
 use super::endpoint::Endpoint;
 use super::origin::Origin;
+use super::settings::Overrides;
 
 /// One configured route.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub(crate) struct Route {
     /// Unique name; the subject is made of it.
     pub(crate) name: String,
     pub(crate) kind: RouteKind,
+    /// What of `[security]` is different for its sockets.
+    pub(crate) security: Overrides,
     /// The line of its `[[route]]`.
     pub(crate) origin: Origin,
 }

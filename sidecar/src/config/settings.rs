@@ -24,6 +24,32 @@ pub(crate) struct Settings {
     by_path: BTreeMap<&'static str, Setting>,
 }
 
+/// Values that hold in one place instead of the general ones.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Overrides(Vec<(&'static Key, Setting)>);
+
+impl Overrides {
+    /// Notes a value that was checked.
+    pub(crate) fn set(&mut self, key: &'static Key, value: Value, origin: Origin) {
+        self.0.push((key, Setting { value, origin }));
+    }
+
+    /// What is set, in the order in which it was written.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static Key, &Setting)> {
+        self.0.iter().map(|(key, setting)| (*key, setting))
+    }
+
+    /// Whether nothing is set.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this key is set.
+    pub(crate) fn has(&self, path: &str) -> bool {
+        self.0.iter().any(|(key, _)| key.path == path)
+    }
+}
+
 /// What a getter relies on: the table has the key, and `Kind::check` made a value of its kind.
 const KIND: &str = "the key table gives this key this kind";
 
@@ -46,6 +72,13 @@ impl Settings {
             }
             Err(problem) => Err(ConfigError::new(origin, key.path, problem)),
         }
+    }
+
+    /// The same, where these values hold.
+    pub(crate) fn with(&self, overrides: &Overrides) -> Self {
+        let mut settings = self.clone();
+        settings.by_path.extend(overrides.iter().map(|(key, setting)| (key.path, setting.clone())));
+        settings
     }
 
     /// Every key in the order of the table.

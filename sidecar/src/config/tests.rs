@@ -86,6 +86,22 @@ fn each_fault_is_one_line_with_file_line_and_key() {
             "[[route]]\nname = 'a'\nkind = 'topic'\npublishers = { bnd = [] }",
             "m.toml:4: route \"a\".publishers.bnd: unknown key, did you mean bind?",
         ),
+        (
+            "[[route]]\nname = 'a'\nkind = 'topic'\nsecurity = { mechanims = 'curve' }",
+            "m.toml:4: route \"a\".security.mechanims: unknown key, did you mean mechanism?",
+        ),
+        (
+            "[[route]]\nname = 'a'\nkind = 'topic'\n[route.security]\nconnect_mechanism = 'tls'",
+            "m.toml:5: route \"a\".security.connect_mechanism: \"tls\" is not one of null, plain, curve",
+        ),
+        (
+            "[[route]]\nname = 'a'\nkind = 'topic'\nsecurity = 'curve'",
+            "m.toml:4: route \"a\".security: expected a table such as { mechanism = \"curve\" }, found the text \"curve\"",
+        ),
+        (
+            "[hub]\npublishers = 'ipc://*'",
+            "m.toml:2: hub.publishers: \"ipc://*\" is not a Unix domain socket by the path of its file, such as \"ipc:///run/agent.sock\" (at most 106 bytes), or by an abstract name, such as \"ipc://@agent\"",
+        ),
     ];
     for (text, expected) in cases {
         assert_eq!(read(text).map(|_| ()).expect_err(text), [expected]);
@@ -112,6 +128,23 @@ fn a_side_takes_one_endpoint_or_a_list() {
     let (_, routes) = read("[[route]]\nname='a'\nkind='service'\ncallers={bind='tcp://*:5'}\nagents={connect=['tcp://h:1','tcp://h:2']}\nwindow=4\non_caller_gone='drop'\n").expect("valid");
     let RouteKind::Service { callers, agents, window, on_caller_gone, .. } = &routes[0].kind else { panic!("a service") };
     assert_eq!((callers.bind.len(), agents.connect.len(), *window, *on_caller_gone), (1, 2, 4, Linger::Drop));
+}
+
+#[test]
+fn a_route_overrides_what_it_names_and_inherits_the_rest() {
+    let (settings, routes) = read(
+        "[security]\nmechanism='plain'\nusers='all'\nkey='k'\n[[route]]\nname='a'\nkind='topic'\nsecurity={connect_mechanism='curve', users='own'}\n",
+    )
+    .expect("valid");
+    let config = Config::new(settings, routes);
+    let route = &config.routes[0];
+    let (settings, security) = (config.settings_of(route), config.security_of(route));
+    assert_eq!((security.mechanism, security.connect_mechanism), (MechanismName::Plain, MechanismName::Curve));
+    assert_eq!(settings.file("security.users").as_deref(), Some(Path::new("own")));
+    assert_eq!(settings.origin("security.users").to_string(), "m.toml:8");
+    // One pair of keys serves both directions unless a second one is named.
+    assert_eq!(security.files_needed(), ["security.users", "security.key", "security.connect_server_key"]);
+    assert_eq!(config.security_at(None).connect_mechanism, MechanismName::Null);
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use myelin_bridge_zmq::front::IdentityPolicy;
 use myelin_bus::Overflow;
 
 use super::endpoint::Endpoint;
 use super::route::Route;
+use super::security::Security;
 use super::settings::Settings;
 
 /// Everything `serve` and `doctor` need, checked and with runtime types.
@@ -71,41 +71,6 @@ pub(crate) struct Hub {
     pub(crate) subscribers: Endpoint,
 }
 
-/// `[security]`
-#[derive(Debug, Clone)]
-pub(crate) struct Security {
-    /// What the sockets that we bind ask of whoever connects.
-    pub(crate) mechanism: MechanismName,
-    /// Binds what other machines can reach although nobody is asked for anything.
-    pub(crate) insecure: bool,
-    /// PLAIN: `user:password` lines.
-    pub(crate) users: Option<PathBuf>,
-    /// CURVE: our secret key.
-    pub(crate) key: Option<PathBuf>,
-    /// CURVE: whom we serve, and where.
-    pub(crate) clients: Option<PathBuf>,
-    /// What happens to a second connection that announces an identity.
-    pub(crate) identity: IdentityPolicy,
-}
-
-/// A security mechanism by its name in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MechanismName {
-    Null,
-    Plain,
-    Curve,
-}
-
-impl MechanismName {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Plain => "plain",
-            Self::Curve => "curve",
-        }
-    }
-}
-
 /// `[limits]`
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
@@ -143,14 +108,7 @@ impl Config {
                 publishers: settings.bind("hub.publishers"),
                 subscribers: settings.bind("hub.subscribers"),
             },
-            security: Security {
-                mechanism: mechanism(settings.choice("security.mechanism")),
-                insecure: settings.bool("security.insecure"),
-                users: settings.file("security.users"),
-                key: settings.file("security.key"),
-                clients: settings.file("security.clients"),
-                identity: identity(settings.choice("security.identity")),
-            },
+            security: Security::new(&settings),
             limits: Limits {
                 connections: settings.number("limits.connections"),
                 handshake: settings.duration("limits.handshake"),
@@ -161,20 +119,6 @@ impl Config {
             routes,
             settings,
         }
-    }
-}
-
-fn mechanism(name: &str) -> MechanismName {
-    let known = [MechanismName::Null, MechanismName::Plain, MechanismName::Curve];
-    known.into_iter().find(|known| known.as_str() == name).expect("the key table lists exactly these names")
-}
-
-fn identity(name: &str) -> IdentityPolicy {
-    match name {
-        "refuse" => IdentityPolicy::Refuse,
-        "hand_over" => IdentityPolicy::HandOver,
-        "share" => IdentityPolicy::Share,
-        _ => unreachable!("the key table lists exactly these names"),
     }
 }
 

@@ -46,6 +46,9 @@ pub(crate) enum Kind {
     Ports,
 }
 
+/// A name that the system would choose, `ipc://*`, is no use: nobody could know it.
+const IPC_EXPECTED: &str = "a Unix domain socket by the path of its file, such as \"ipc:///run/agent.sock\" (at most 106 bytes), or by an abstract name, such as \"ipc://@agent\"";
+
 /// A checked value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Value {
@@ -80,8 +83,12 @@ impl Kind {
         match self {
             Self::Bool => "true or false".into(),
             Self::Address => "an address such as \"127.0.0.1:4222\"".into(),
-            Self::Bind => "an endpoint with an address and a port, such as \"tcp://127.0.0.1:5559\" or \"tcp://*:5559\"".into(),
-            Self::Connect => "an endpoint with a host and a port, such as \"tcp://127.0.0.1:5800\"".into(),
+            Self::Bind => {
+                "an endpoint with an address and a port, such as \"tcp://127.0.0.1:5559\" or \"tcp://*:5559\", or with a path, such as \"ipc:///run/hub.sock\"".into()
+            }
+            Self::Connect => {
+                "an endpoint with a host and a port, such as \"tcp://127.0.0.1:5800\", or with a path, such as \"ipc:///run/agent.sock\"".into()
+            }
             Self::Path => "a path".into(),
             Self::File => "the path of a file".into(),
             Self::Duration { .. } => "a duration with a unit, such as \"500ms\", \"5s\" or \"2m\"".into(),
@@ -120,7 +127,11 @@ impl Kind {
             Self::Address => {
                 endpoint::parse(text.strip_prefix("nats://").unwrap_or(text)).as_ref().and_then(endpoint::bind_addr).map(Value::Address)
             }
-            Self::Bind => endpoint::parse(text).filter(|endpoint| endpoint::bind_addr(endpoint).is_some()).map(Value::Endpoint),
+            Self::Bind | Self::Connect if text.starts_with("ipc://") => match endpoint::parse(text) {
+                Some(endpoint) => Some(Value::Endpoint(endpoint)),
+                None => return Err(Problem::BadValue { found: text.to_owned(), expected: IPC_EXPECTED.to_owned(), suggestion: None }),
+            },
+            Self::Bind => endpoint::parse(text).filter(endpoint::is_bindable).map(Value::Endpoint),
             Self::Connect => endpoint::parse(text).filter(endpoint::is_reachable).map(Value::Endpoint),
             Self::File => Some(Value::File((!text.is_empty()).then(|| text.into()))),
             Self::Path => (!text.is_empty()).then(|| Value::Path(text.into())),

@@ -1,9 +1,9 @@
-//! Addresses that collide, loop, are open to the network, or belong to somebody else by custom.
+//! Addresses that collide, loop, or belong to somebody else by custom.
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::finding::{Finding, Severity};
-use crate::config::{Config, Endpoint, Origin, Use, bind_addr, known_address};
+use crate::config::{Config, Endpoint, Origin, Use, bind_addr, is_same_local, known_address, local_name};
 use crate::system;
 
 /// The port of the fleet's error bus. Some publishers bind it themselves, so nobody else may.
@@ -13,7 +13,6 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let binds = config.binds();
     let mut findings = bound_twice(&binds);
     findings.extend(loops(&binds, &config.connects()));
-    findings.extend(binds.iter().filter_map(not_loopback));
     findings.extend(binds.iter().filter_map(error_bus));
     findings.extend(advertised(config));
     findings
@@ -32,8 +31,8 @@ fn bound_twice(binds: &[Use]) -> Vec<Finding> {
             // Nobody can edit a default: the other one is the mistake.
             place: if second.origin == Origin::Default { &first.origin } else { &second.origin }.to_string(),
             what: format!("{} and {} both bind {}", first.setting, second.setting, second.shown()),
-            why: "only one listener can own a port".to_owned(),
-            fix: format!("give {} another port", second.setting),
+            why: "only one listener can own it".to_owned(),
+            fix: format!("give {} another {}", second.setting, if local_name(&second.endpoint).is_some() { "name" } else { "port" }),
         });
     }
     findings
@@ -42,7 +41,7 @@ fn bound_twice(binds: &[Use]) -> Vec<Finding> {
 fn collide(a: &Endpoint, b: &Endpoint) -> bool {
     match (bind_addr(a), bind_addr(b)) {
         (Some(a), Some(b)) => system::overlap(a, b),
-        _ => a == b,
+        _ => is_same_local(a, b),
     }
 }
 
@@ -60,7 +59,7 @@ fn loops(binds: &[Use], connects: &[Use]) -> Vec<Finding> {
                 place: connect.origin.to_string(),
                 what: format!("{} connects to {}, which is our own {}", connect.setting, connect.endpoint, bind.setting),
                 why: "messages would go round in the sidecar and never reach an agent".to_owned(),
-                fix: "connect to the port that the agent itself binds, or remove this endpoint".to_owned(),
+                fix: "connect to what the agent itself binds, or remove this endpoint".to_owned(),
             }
         })
         .collect()
@@ -68,6 +67,9 @@ fn loops(binds: &[Use], connects: &[Use]) -> Vec<Finding> {
 
 /// Whether who connects there reaches what is bound here.
 pub(crate) fn leads_to(connect: &Endpoint, bind: &Endpoint) -> bool {
+    if is_same_local(connect, bind) {
+        return true;
+    }
     let (Some(ip), Some(bound)) = (known_address(connect.host()), bind_addr(bind)) else {
         return false;
     };
@@ -75,20 +77,6 @@ pub(crate) fn leads_to(connect: &Endpoint, bind: &Endpoint) -> bool {
     // A wildcard bind also owns our other addresses, but those cannot be told from a neighbour's without asking the system.
     let reaches_wildcard = bound.ip().is_unspecified() && ip.is_loopback();
     port == bound.port() && port != 0 && (ip == bound.ip() || reaches_wildcard)
-}
-
-/// `bind-not-loopback`
-fn not_loopback(bind: &Use) -> Option<Finding> {
-    let address = bind_addr(&bind.endpoint).filter(|address| !address.ip().is_loopback())?;
-    let reach = if address.ip().is_unspecified() { "every interface" } else { "an interface that others can reach" };
-    Some(Finding {
-        id: "bind-not-loopback",
-        severity: Severity::Warning,
-        place: bind.origin.to_string(),
-        what: format!("{} listens on {reach} ({})", bind.setting, bind.shown()),
-        why: "nothing authenticates a peer, so whoever reaches this port can read and send messages".to_owned(),
-        fix: format!("bind 127.0.0.1:{}, or keep it and accept the risk with --allow bind-not-loopback", address.port()),
-    })
 }
 
 /// `error-bus-bound`

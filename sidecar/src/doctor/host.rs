@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::finding::{Finding, Severity};
-use crate::config::{Config, Use, bind_addr, reason};
+use super::local;
+use crate::config::{Config, Use, bind_addr, local_name, reason};
 use crate::system::{self, Holder};
 
 /// Files besides connections and listeners: state files, the runtime's own, logs, those who ask for health.
@@ -60,17 +61,13 @@ fn try_writing(dir: &Path) -> io::Result<()> {
 
 /// `port-in-use`, `nats-server-on-listen`, `bind-refused`
 fn in_use(bind: &Use) -> Option<Finding> {
+    if let Some(name) = local_name(&bind.endpoint) {
+        return local_in_use(bind, name);
+    }
     let address = bind_addr(&bind.endpoint)?;
     let error = TcpListener::bind(address).err()?;
     if error.kind() != io::ErrorKind::AddrInUse {
-        return Some(Finding {
-            id: "bind-refused",
-            severity: Severity::Error,
-            place: bind.origin.to_string(),
-            what: format!("{} cannot bind {}: {}", bind.setting, bind.shown(), reason(&error)),
-            why: "the sidecar would not start".to_owned(),
-            fix: "use an address of this machine, and a port above 1023 unless the user may bind lower ones".to_owned(),
-        });
+        return Some(refused(bind, &error, "use an address of this machine, and a port above 1023 unless the user may bind lower ones"));
     }
     let holder = system::holder_of(address);
     let nats = (bind.setting == "serve.listen").then(|| nats_server(address)).flatten();
@@ -98,6 +95,40 @@ fn in_use(bind: &Use) -> Option<Finding> {
             fix: format!("stop that process, or give {} another port", bind.setting),
         },
     })
+}
+
+/// `socket-in-use`, `bind-refused`
+fn local_in_use(bind: &Use, name: &str) -> Option<Finding> {
+    match local::availability(name) {
+        Ok(()) => None,
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let holder = system::holder_of_local(name);
+            if holder.as_ref().is_some_and(|holder| holder.name == "myelin") {
+                return None;
+            }
+            let by = holder.as_ref().map_or_else(|| "another process".to_owned(), Holder::to_string);
+            Some(Finding {
+                id: "socket-in-use",
+                severity: Severity::Error,
+                place: bind.origin.to_string(),
+                what: format!("{} {} is already used by {by}", bind.setting, bind.shown()),
+                why: "the sidecar would not start".to_owned(),
+                fix: format!("stop that process, or give {} another name", bind.setting),
+            })
+        }
+        Err(error) => Some(refused(bind, &error, "name a socket file in a directory that exists and that this user may write")),
+    }
+}
+
+fn refused(bind: &Use, error: &io::Error, fix: &str) -> Finding {
+    Finding {
+        id: "bind-refused",
+        severity: Severity::Error,
+        place: bind.origin.to_string(),
+        what: format!("{} cannot bind {}: {}", bind.setting, bind.shown(), reason(error)),
+        why: "the sidecar would not start".to_owned(),
+        fix: fix.to_owned(),
+    }
 }
 
 /// Who greets like a NATS server.

@@ -1,14 +1,16 @@
 //! `myelin doctor`: looks for mistakes that are no errors of syntax, and says how to mend each.
 //!
-//! Checks of the configuration alone are in [`routes`] and [`addresses`]; `config check` and `serve` run them too and refuse
+//! Checks of the configuration alone are in [`routes`], [`addresses`] and [`security`]; `config check` and `serve` run them too and refuse
 //! on errors. Checks that touch this machine or the network are in [`host`] and [`agents`].
 
 mod addresses;
 mod agents;
 mod finding;
 mod host;
+mod local;
 mod probe;
 mod routes;
+mod security;
 
 pub(crate) use addresses::leads_to;
 pub(crate) use finding::{Finding, Severity};
@@ -19,6 +21,7 @@ use crate::config::Config;
 pub(crate) fn examine_config(config: &Config) -> Vec<Finding> {
     let mut findings = routes::examine(config);
     findings.extend(addresses::examine(config));
+    findings.extend(security::examine(config));
     findings.sort_by_key(|finding| finding.severity);
     findings
 }
@@ -27,6 +30,7 @@ pub(crate) fn examine_config(config: &Config) -> Vec<Finding> {
 pub(crate) fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = examine_config(config);
     findings.extend(host::examine(config));
+    findings.extend(security::examine_files(config));
     findings.extend(agents::examine(config));
     findings.sort_by_key(|finding| finding.severity);
     findings

@@ -2,13 +2,18 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
+
+use super::local;
 
 /// What was found at an address.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// A ZeroMQ socket of this type.
     Socket(String),
+    /// A ZeroMQ socket that asks for this mechanism, and says no more to us.
+    Secured(String),
     /// It answers, and not in ZMTP 3.
     Stranger,
     /// It accepts and stays silent.
@@ -31,16 +36,41 @@ fn greeting() -> [u8; 64] {
     greeting
 }
 
-/// Connects, shakes hands as a socket of type `ours`, and hangs up. Blocks for at most two seconds.
-pub(super) fn probe(address: SocketAddr, ours: &str) -> Found {
-    let mut stream = match TcpStream::connect_timeout(&address, TIMEOUT) {
-        Ok(stream) => stream,
-        Err(error) => return Found::Refused(crate::config::reason(&error)),
-    };
-    shake_hands(&mut stream, ours).unwrap_or(Found::Silent)
+/// A stream whose reads can be given up.
+trait Timed: Read + Write {
+    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()>;
 }
 
-fn shake_hands(stream: &mut TcpStream, ours: &str) -> io::Result<Found> {
+impl Timed for TcpStream {
+    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout))
+    }
+}
+
+impl Timed for UnixStream {
+    fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout))
+    }
+}
+
+/// Connects, shakes hands as a socket of type `ours`, and hangs up. Blocks for at most two seconds.
+pub(super) fn probe(address: SocketAddr, ours: &str) -> Found {
+    greet(TcpStream::connect_timeout(&address, TIMEOUT), ours)
+}
+
+/// As [`probe`], for a Unix domain socket of this name.
+pub(super) fn probe_local(name: &str, ours: &str) -> Found {
+    greet(local::connect(name), ours)
+}
+
+fn greet(connected: io::Result<impl Timed>, ours: &str) -> Found {
+    match connected {
+        Ok(mut stream) => shake_hands(&mut stream, ours).unwrap_or(Found::Silent),
+        Err(error) => Found::Refused(crate::config::reason(&error)),
+    }
+}
+
+fn shake_hands(stream: &mut impl Timed, ours: &str) -> io::Result<Found> {
     let deadline = Instant::now() + TIMEOUT;
     stream.write_all(&greeting())?;
     let mut theirs = [0; 64];
@@ -52,6 +82,11 @@ fn shake_hands(stream: &mut TcpStream, ours: &str) -> io::Result<Found> {
     read_until(stream, &mut theirs[1..], deadline)?;
     if theirs[10] < 3 {
         return Ok(Found::Stranger);
+    }
+    let mechanism = String::from_utf8_lossy(&theirs[12..32]);
+    let mechanism = mechanism.trim_end_matches('\0');
+    if mechanism != "NULL" {
+        return Ok(Found::Secured(mechanism.to_lowercase()));
     }
     stream.write_all(&ready(ours))?;
     let mut header = [0; 2];
@@ -91,14 +126,14 @@ fn socket_type(command: &[u8]) -> Option<String> {
 }
 
 /// Fills `buffer` before the deadline, however slowly the bytes trickle.
-fn read_until(stream: &mut TcpStream, buffer: &mut [u8], deadline: Instant) -> io::Result<()> {
+fn read_until(stream: &mut impl Timed, buffer: &mut [u8], deadline: Instant) -> io::Result<()> {
     let mut filled = 0;
     while filled < buffer.len() {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        stream.set_read_timeout(Some(left))?;
+        stream.set_read_timeout(left)?;
         match stream.read(&mut buffer[filled..])? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             read => filled += read,

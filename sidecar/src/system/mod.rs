@@ -6,7 +6,7 @@ mod holder;
 
 use std::net::SocketAddr;
 
-pub(crate) use holder::{Holder, holder_of};
+pub(crate) use holder::{Holder, holder_of, holder_of_local};
 
 /// The soft limit of open files of this process; `u64::MAX` when unlimited.
 pub(crate) fn open_files_max() -> Option<u64> {

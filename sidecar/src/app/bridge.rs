@@ -1,0 +1,117 @@
+//! Everything that speaks ZMTP: discovery, the hub, the routes.
+
+use std::sync::Arc;
+
+use myelin_bridge_zmq::codec::MessageLimit;
+use myelin_bridge_zmq::discovery::Discovery;
+use myelin_bridge_zmq::front::{Front, FrontConfig, Listener};
+use myelin_bridge_zmq::routes::fleet::Fleet;
+use myelin_bridge_zmq::routes::{RouteContext, RouteMetrics};
+use myelin_bus::Bus;
+use myelin_bus::outlet::{Budget, OutletConfig, Queued};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::agents::AgentsSource;
+use super::error::BuildError;
+use super::fleet;
+use super::listens::{Listens, reached_at};
+use super::routes::Routes;
+use super::undelivered::Undelivered;
+use crate::config::Config;
+
+/// All of it. Dropping it closes every socket.
+#[derive(Debug)]
+pub(super) struct Bridge {
+    pub(super) front: Front,
+    /// Shared with the list of agents.
+    pub(super) routes: Arc<Mutex<Routes>>,
+    fleet: Option<Arc<Fleet>>,
+    _discovery: Option<(Discovery, Listener)>,
+}
+
+impl Bridge {
+    /// Opens every socket of `config`.
+    pub(super) async fn build(
+        config: &Config,
+        (bus, budget): (&Bus, &Budget),
+        registry: &mut Registry,
+        listens: &mut Listens,
+        tasks: (&TaskTracker, &CancellationToken),
+    ) -> Result<Self, BuildError> {
+        let context = route_context(config, bus, budget, registry)?;
+        let mut routes = Routes::default();
+        let (fleet, discovery) = if config.discovery.enabled {
+            let (fleet, discovery, listener) = fleet::start(config, &context, registry, tasks).await?;
+            listens.add("discovery", reached_at(&config.discovery.listen, &listener), "agents register here");
+            (Some(fleet), Some((discovery, listener)))
+        } else {
+            (None, None)
+        };
+        if config.hub.enabled {
+            routes.open_hub(&context, config, listens).await?;
+        }
+        for route in &config.routes {
+            routes.open(&context, config, route, listens).await?;
+        }
+        let routes = Arc::new(Mutex::new(routes));
+        Ok(Self { front: context.front, routes, fleet, _discovery: discovery })
+    }
+
+    /// Requests in the hands of agents and other responders, by route or name, where there are any.
+    pub(super) fn replies_owed(&self) -> Vec<(String, usize)> {
+        let mut owed = self.routes.lock().replies_owed();
+        owed.extend(self.fleet.iter().flat_map(|fleet| fleet.replies_owed()));
+        owed.retain(|(_, requests)| *requests > 0);
+        owed
+    }
+
+    /// What waits for peers that did not read it, or that were not there; to be asked once everything is closed.
+    pub(super) fn undelivered(&self) -> Undelivered {
+        let mut sums = Undelivered::default();
+        for left in self.front.undelivered() {
+            sums.add(&left.route, Queued { bytes: left.bytes, messages: left.messages });
+        }
+        self.routes.lock().waiting(&mut sums);
+        for member in self.fleet.iter().flat_map(|fleet| fleet.members()) {
+            sums.add(&member.name, Queued { bytes: member.waiting_bytes, messages: member.waiting });
+        }
+        sums
+    }
+
+    /// Agents that registered, then agents of routes.
+    pub(super) fn agents_source(&self) -> AgentsSource {
+        let (fleet, routes) = (self.fleet.clone(), Arc::clone(&self.routes));
+        Arc::new(move || {
+            let mut agents = fleet.as_ref().map_or_else(Vec::new, |fleet| fleet::registered(fleet));
+            agents.extend(routes.lock().agents());
+            agents
+        })
+    }
+}
+
+fn route_context(config: &Config, bus: &Bus, budget: &Budget, registry: &mut Registry) -> Result<RouteContext, BuildError> {
+    let limit = MessageLimit::new(config.bus.payload_max).map_err(|error| BuildError::setting(config, "bus.payload_max", &error))?;
+    let defaults = FrontConfig::default();
+    let front_config = FrontConfig {
+        message_bytes_max: limit,
+        handshake_timeout: config.limits.handshake,
+        connections_max: config.limits.connections,
+        queue: OutletConfig {
+            bytes_max: config.limits.queue_bytes,
+            messages_max: config.limits.queue_messages,
+            overflow: defaults.queue.overflow,
+        },
+        budget: budget.clone(),
+        identity: config.security.identity,
+        security: super::security::read(config)?,
+        ..defaults
+    };
+    let front_metrics = myelin_bridge_zmq::metrics::Metrics::default();
+    front_metrics.register(registry);
+    let metrics = RouteMetrics::default();
+    metrics.register(registry);
+    Ok(RouteContext { bus: bus.clone(), front: Front::new(front_config, front_metrics), metrics })
+}

@@ -119,6 +119,11 @@ impl Process {
         writeln!(pipe, "{order}").and_then(|()| pipe.flush()).doing(|| format!("ordering {} to {order}", self.name))
     }
 
+    /// The process whose CPU counts.
+    pub(crate) fn pid(&self) -> u32 {
+        self.measured
+    }
+
     /// CPU time of all threads so far; zero once the process is gone.
     pub(crate) fn cpu(&self) -> Duration {
         cpu_of(self.measured)

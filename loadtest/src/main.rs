@@ -19,6 +19,7 @@ mod pace;
 mod payload;
 mod peer;
 mod sidecar;
+mod soak;
 mod zmtp;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ use peer::publisher::PubArgs;
 use peer::req::ReqArgs;
 use peer::subscriber::SubArgs;
 use peer::{HighWater, Wire};
+use soak::SoakArgs;
 
 /// Benchmarks of Myelin, each peer a process of its own.
 #[derive(Debug, Parser)]
@@ -46,6 +48,8 @@ struct Cli {
 enum Command {
     /// Run a scenario and print ratios, goals and marks.
     Bench(BenchArgs),
+    /// Let peers join and leave for an hour, check what they say, and watch what the sidecar holds.
+    Soak(SoakArgs),
     /// Be one peer of a scenario; orders come on stdin, whose end is the end of the process.
     #[command(subcommand)]
     Peer(Peer),
@@ -121,6 +125,7 @@ fn run(command: Command) -> Outcome<ExitCode> {
             // A missed goal is a result, not a failure of the harness: 1, while 2 says that nothing was measured.
             return Ok(if met { ExitCode::SUCCESS } else { ExitCode::from(1) });
         }
+        Command::Soak(args) => return Ok(if soak::run(&args)? { ExitCode::SUCCESS } else { ExitCode::from(1) }),
         Command::Peer(role) => be(role)?,
         Command::ProxyRpc { connect } => proxy_rpc(&connect)?,
         Command::ProxyTopic(args) => proxy_topic(&args)?,

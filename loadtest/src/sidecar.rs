@@ -32,6 +32,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Sidecar {
     process: Process,
+    nats: String,
     http: String,
     discovery: String,
     publishers: String,
@@ -53,6 +54,22 @@ impl Sidecar {
     /// # Errors
     /// As [`start`](Self::start).
     pub(crate) fn start_with(binary: &Path, core: Core, settings: Settings, more: &str) -> Outcome<Self> {
+        // 4 KiB per message lets the count be the bound, as it is in libzmq.
+        let queue_bytes = i64::from(settings.high_water) * 4_096;
+        let changes = format!(
+            "[bus]\noverflow = \"{}\"\n\n[limits]\nqueue_messages = {}\nqueue_bytes = \"{}KiB\"\n\n{more}",
+            settings.overflow,
+            settings.high_water,
+            queue_bytes / 1_024,
+        );
+        Self::configured(binary, core, free_ports()?, &changes)
+    }
+
+    /// As [`Sidecar::start`], with sections of the configuration as text, and five ports for what it always binds.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn configured(binary: &Path, core: Core, ports: [u16; 5], changes: &str) -> Outcome<Self> {
         if !binary.exists() {
             return Err(Failure::new(format!(
                 "no sidecar at {} (`cargo build --release -p myelin` makes it; --without-sidecar skips it)",
@@ -60,24 +77,18 @@ impl Sidecar {
             )));
         }
         let state = tempfile::tempdir().doing(|| "making a state directory".to_owned())?;
-        let [nats, http, discovery, publishers, subscribers] = free_ports()?;
+        let [nats, http, discovery, publishers, subscribers] = ports;
         let at = |port: u16| format!("127.0.0.1:{port}");
-        // 4 KiB per message lets the count be the bound, as it is in libzmq.
-        let queue_bytes = i64::from(settings.high_water) * 4_096;
         let text = format!(
-            "[serve]\nlisten = \"{}\"\nhttp = \"{}\"\nstate_dir = {:?}\n\n[bus]\noverflow = \"{}\"\n\n\
+            "[serve]\nlisten = \"{}\"\nhttp = \"{}\"\nstate_dir = {:?}\n\n\
              [discovery]\nlisten = \"tcp://{}\"\nport_range = \"{AGENT_PORTS}\"\n\n\
-             [hub]\npublishers = \"tcp://{}\"\nsubscribers = \"tcp://{}\"\n\n\
-             [limits]\nqueue_messages = {}\nqueue_bytes = \"{}KiB\"\n\n{more}",
+             [hub]\npublishers = \"tcp://{}\"\nsubscribers = \"tcp://{}\"\n\n{changes}",
             at(nats),
             at(http),
             state.path().join("data"),
-            settings.overflow,
             at(discovery),
             at(publishers),
             at(subscribers),
-            settings.high_water,
-            queue_bytes / 1_024,
         );
         let file = state.path().join("myelin.toml");
         std::fs::write(&file, text).doing(|| format!("writing {}", file.display()))?;
@@ -85,6 +96,7 @@ impl Sidecar {
         let process = Process::hold("sidecar", core, &binary.display().to_string(), &arguments)?;
         let sidecar = Self {
             process,
+            nats: at(nats),
             http: at(http),
             discovery: format!("tcp://{}", at(discovery)),
             publishers: format!("tcp://{}", at(publishers)),
@@ -109,6 +121,21 @@ impl Sidecar {
     /// Where subscribers connect.
     pub(crate) fn subscribers(&self) -> &str {
         &self.subscribers
+    }
+
+    /// Where agents register.
+    pub(crate) fn discovery(&self) -> &str {
+        &self.discovery
+    }
+
+    /// The `host:port` of NATS clients.
+    pub(crate) fn nats(&self) -> &str {
+        &self.nats
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// CPU time of the sidecar so far.
@@ -188,7 +215,7 @@ fn samples(page: &str) -> BTreeMap<String, f64> {
 }
 
 /// Distinct ports that were free a moment ago; all are held until the last is known.
-fn free_ports<const N: usize>() -> Outcome<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> Outcome<[u16; N]> {
     let mut held = Vec::new();
     let mut ports = [0; N];
     for port in &mut ports {

@@ -124,33 +124,8 @@ impl Connection {
         self.stream.try_clone()
     }
 
-    /// Length of the first buffered message, whether it is a command, and where its last payload stands.
     fn parse(&self) -> io::Result<Option<(usize, bool, Range<usize>)>> {
-        let bytes = &self.buffer[self.unread.clone()];
-        let mut at = 0;
-        loop {
-            let Some(&flags) = bytes.get(at) else { return Ok(None) };
-            let (head, length) = if flags & LONG == 0 {
-                let Some(&length) = bytes.get(at + 1) else { return Ok(None) };
-                (2, usize::from(length))
-            } else {
-                let Some(long) = bytes.get(at + 1..at + 9).and_then(|long| long.first_chunk::<8>()) else {
-                    return Ok(None);
-                };
-                (9, usize::try_from(u64::from_be_bytes(*long)).unwrap_or(usize::MAX))
-            };
-            if length > MESSAGE_BYTES_MAX || at > MESSAGE_BYTES_MAX {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "message over one mebibyte"));
-            }
-            let payload = at + head..at + head + length;
-            if payload.end > bytes.len() {
-                return Ok(None);
-            }
-            at = payload.end;
-            if flags & MORE == 0 {
-                return Ok(Some((at, flags & COMMAND != 0, payload)));
-            }
-        }
+        first_message(&self.buffer[self.unread.clone()], MESSAGE_BYTES_MAX)
     }
 
     fn fill(&mut self) -> io::Result<()> {
@@ -192,6 +167,37 @@ pub(crate) fn address_of(endpoint: &str) -> Outcome<&str> {
     endpoint.strip_prefix("tcp://").ok_or_else(|| Failure::new(format!("{endpoint:?} is not a tcp:// endpoint")))
 }
 
+/// Length of the first whole message in `bytes`, whether it is a command, and where its last payload stands.
+///
+/// # Errors
+/// It declares a frame over `bytes_max`.
+pub(crate) fn first_message(bytes: &[u8], bytes_max: usize) -> io::Result<Option<(usize, bool, Range<usize>)>> {
+    let mut at = 0;
+    loop {
+        let Some(&flags) = bytes.get(at) else { return Ok(None) };
+        let (head, length) = if flags & LONG == 0 {
+            let Some(&length) = bytes.get(at + 1) else { return Ok(None) };
+            (2, usize::from(length))
+        } else {
+            let Some(long) = bytes.get(at + 1..at + 9).and_then(|long| long.first_chunk::<8>()) else {
+                return Ok(None);
+            };
+            (9, usize::try_from(u64::from_be_bytes(*long)).unwrap_or(usize::MAX))
+        };
+        if length > bytes_max || at > bytes_max {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("message over {bytes_max} bytes")));
+        }
+        let payload = at + head..at + head + length;
+        if payload.end > bytes.len() {
+            return Ok(None);
+        }
+        at = payload.end;
+        if flags & MORE == 0 {
+            return Ok(Some((at, flags & COMMAND != 0, payload)));
+        }
+    }
+}
+
 /// Appends one frame.
 pub(crate) fn push_frame(out: &mut Vec<u8>, more: bool, payload: &[u8]) {
     let more = u8::from(more) * MORE;
@@ -205,7 +211,8 @@ pub(crate) fn push_frame(out: &mut Vec<u8>, more: bool, payload: &[u8]) {
     out.extend_from_slice(payload);
 }
 
-fn greeting() -> [u8; 64] {
+/// What a peer with NULL security says first.
+pub(crate) fn greeting() -> [u8; 64] {
     let mut bytes = [0; 64];
     bytes[0] = 0xff;
     bytes[8] = 1;
@@ -216,7 +223,8 @@ fn greeting() -> [u8; 64] {
     bytes
 }
 
-fn ready(socket_type: &str) -> Vec<u8> {
+/// The READY of a peer without an identity.
+pub(crate) fn ready(socket_type: &str) -> Vec<u8> {
     let mut body = b"\x05READY".to_vec();
     for (name, value) in [("Socket-Type", socket_type), ("Identity", "")] {
         body.push(u8::try_from(name.len()).expect("property names are short"));

@@ -1,4 +1,4 @@
-//! The `myelin` binary under test.
+//! The `myelin` binary under test, and the load harness beside it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,25 +13,39 @@ use std::time::SystemTime;
 #[track_caller]
 pub fn myelin_binary() -> &'static PathBuf {
     static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match FOUND.get_or_init(find) {
+    match FOUND.get_or_init(|| find("myelin", "MYELIN_BIN")) {
         Ok(path) => path,
         Err(problem) => panic!("{problem}"),
     }
 }
 
-fn find() -> Result<PathBuf, String> {
-    if let Some(named) = std::env::var_os("MYELIN_BIN") {
+/// The load harness: `MYELIN_LOADTEST_BIN`, else `myelin-loadtest` where [`myelin_binary`] would be, built in the same way.
+///
+/// # Panics
+/// When it cannot be built.
+#[track_caller]
+pub fn loadtest_binary() -> &'static PathBuf {
+    static FOUND: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    match FOUND.get_or_init(|| find("myelin-loadtest", "MYELIN_LOADTEST_BIN")) {
+        Ok(path) => path,
+        Err(problem) => panic!("{problem}"),
+    }
+}
+
+/// A binary is called as its package.
+fn find(name: &str, variable: &str) -> Result<PathBuf, String> {
+    if let Some(named) = std::env::var_os(variable) {
         let path = PathBuf::from(named);
-        return if path.is_file() { Ok(path) } else { Err(format!("MYELIN_BIN: no file {}", path.display())) };
+        return if path.is_file() { Ok(path) } else { Err(format!("{variable}: no file {}", path.display())) };
     }
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let directory = profile_directory().unwrap_or_else(|| workspace.join("target/debug"));
-    let binary = directory.join("myelin");
+    let binary = directory.join(name);
     if is_current(&binary) {
         return Ok(binary);
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(&workspace).args(["build", "--quiet", "--package", "myelin", "--bin", "myelin"]);
+    cargo.current_dir(&workspace).args(["build", "--quiet", "--package", name, "--bin", name]);
     if directory.ends_with("release") {
         cargo.arg("--release");
     }
@@ -40,7 +54,7 @@ fn find() -> Result<PathBuf, String> {
     }
     let output = cargo.output().map_err(|error| format!("cannot run cargo: {error}"))?;
     if !output.status.success() {
-        return Err(format!("cargo build -p myelin failed:\n{}", String::from_utf8_lossy(&output.stderr)));
+        return Err(format!("cargo build -p {name} failed:\n{}", String::from_utf8_lossy(&output.stderr)));
     }
     Ok(binary)
 }

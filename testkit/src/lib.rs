@@ -33,7 +33,7 @@ mod wait;
 pub mod zmtp;
 
 pub use agent::{Agent, AgentBuilder, frames, text};
-pub use binary::myelin_binary;
+pub use binary::{loadtest_binary, myelin_binary};
 pub use memory::Memory;
 pub use ports::{free_port, free_ports};
 pub use process::Process;

@@ -73,7 +73,7 @@ pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> Outcome<()> {
 }
 
 /// The load harness of a release build.
-fn harness(workspace: &Workspace) -> Command {
+pub(crate) fn harness(workspace: &Workspace) -> Command {
     Command::new(workspace.release("myelin-loadtest"))
 }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use clap::Args;
 
-use crate::bench::{Pick, bench, build};
+use crate::bench::{Pick, bench, build, harness};
 use crate::fuzz;
 use crate::workspace::{Outcome, Workspace};
 
@@ -25,6 +25,8 @@ pub(crate) struct ProofArgs {
 
 /// Output that goes into a report; more is cut at the front, since results come last.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
+/// An hour, a thousand peers.
+const SOAK: [&str; 5] = ["soak", "--peers", "1000", "--minutes", "60"];
 const TEST_PREFIX: &str = "proof_";
 /// The proof whose peers of other implementations are in the load harness.
 const INTEROP: &str = "interop";
@@ -40,6 +42,7 @@ struct Proof {
 enum How {
     Scenario(Pick, &'static str),
     Fuzz,
+    Soak,
     Test,
 }
 
@@ -84,6 +87,12 @@ fn proofs(workspace: &Workspace) -> Outcome<Vec<Proof>> {
                 .to_owned(),
         how: How::Fuzz,
     });
+    proofs.push(Proof {
+        name: "soak".to_owned(),
+        promise: "A thousand peers come and go for an hour: nothing is lost that is promised, and memory and descriptors stay flat."
+            .to_owned(),
+        how: How::Soak,
+    });
     for file in workspace.files()? {
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         if file.parent() != Some(Path::new("testkit/tests")) || !stem.starts_with(TEST_PREFIX) {
@@ -105,6 +114,7 @@ impl Proof {
         match self.how {
             How::Scenario(_, scenario) => format!("myelin-loadtest bench {scenario}"),
             How::Fuzz => "cargo +nightly fuzz run codec, session, discovery, frames, envelope".to_owned(),
+            How::Soak => SOAK.iter().fold("myelin-loadtest".to_owned(), |command, word| command + " " + word),
             How::Test => {
                 let file = self.name.replace('-', "_");
                 format!("cargo test --release --package myelin-testkit --test {TEST_PREFIX}{file} -- --ignored --nocapture")
@@ -120,6 +130,13 @@ fn prove(workspace: &Workspace, proof: &Proof, fuzz_minutes: u32) -> Outcome<(St
             bench(workspace, scenario)
         }
         How::Fuzz => return fuzz::prove(workspace, fuzz_minutes),
+        How::Soak => {
+            // As for p3: both binaries, and libzmq for some of the peers.
+            build(workspace, Pick::P3)?;
+            let mut command = harness(workspace);
+            command.args(SOAK).args(["--built-from", &commit(workspace)]);
+            command
+        }
         How::Test => {
             workspace.cargo(&["build", "--release", "--package", "myelin"])?;
             if proof.name == INTEROP {
@@ -131,7 +148,7 @@ fn prove(workspace: &Workspace, proof: &Proof, fuzz_minutes: u32) -> Outcome<(St
         }
     };
     let done = command.current_dir(&workspace.root).output().map_err(|error| format!("{} does not run: {error}", proof.command()))?;
-    if matches!(proof.how, How::Scenario(..)) && !matches!(done.status.code(), Some(0 | 1)) {
+    if matches!(proof.how, How::Scenario(..) | How::Soak) && !matches!(done.status.code(), Some(0 | 1)) {
         return Err(format!("{} measured nothing: {}", proof.command(), String::from_utf8_lossy(&done.stderr).trim()));
     }
     let text = String::from_utf8_lossy(&done.stdout);
@@ -146,6 +163,12 @@ fn tail(text: &str, bytes_max: usize) -> &str {
         from += 1;
     }
     &text[from..]
+}
+
+/// The commit that is checked out, and whether something was changed since.
+fn commit(workspace: &Workspace) -> String {
+    let described = Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(&workspace.root).output();
+    described.map_or_else(|_| "an unknown commit".to_owned(), |output| format!("commit {}", String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 fn machine() -> String {
@@ -197,7 +220,7 @@ mod tests {
     #[test]
     fn the_scenarios_are_always_listed() {
         let proofs = proofs(&Workspace::find().unwrap()).unwrap();
-        for name in ["p1", "p2", "p3", "curve", "p8", "fuzz"] {
+        for name in ["p1", "p2", "p3", "curve", "p8", "fuzz", "soak"] {
             assert!(proofs.iter().any(|proof| proof.name == name), "{name} is missing");
         }
     }

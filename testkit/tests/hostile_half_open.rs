@@ -3,7 +3,7 @@
 use myelin_testkit::hostile::{self, Arena};
 use std::time::Duration;
 
-/// What a neighbour may wait while this goes on; the proof asks for less.
+/// What a neighbour may wait while this goes on, on a machine that keeps nobody waiting; the proof asks for less.
 const NEIGHBOURS_WAIT_MAX: Duration = Duration::from_secs(1);
 
 #[test]
@@ -11,6 +11,6 @@ fn three_hundred_half_open_connections() {
     let arena = Arena::open();
     let mut slowest = Duration::MAX;
     let served = arena.served_while(|| slowest = hostile::half_open(&arena, 300));
-    assert!(slowest < Duration::from_millis(100), "a healthy agent took {slowest:?} to connect");
+    assert!(slowest < served.allowed(Duration::from_millis(100)), "a healthy agent took {slowest:?} to connect");
     served.check(NEIGHBOURS_WAIT_MAX, 16 << 20);
 }

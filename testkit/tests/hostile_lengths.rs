@@ -3,7 +3,7 @@
 use myelin_testkit::hostile::{self, Arena};
 use std::time::Duration;
 
-/// What a neighbour may wait while this goes on; the proof asks for less.
+/// What a neighbour may wait while this goes on, on a machine that keeps nobody waiting; the proof asks for less.
 const NEIGHBOURS_WAIT_MAX: Duration = Duration::from_secs(1);
 
 #[test]

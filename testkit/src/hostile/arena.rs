@@ -2,11 +2,11 @@
 
 use super::neighbours::{Neighbours, Served};
 use crate::sidecar::{Sidecar, SidecarBuilder};
+use crate::wait::PATIENCE;
 use crate::zmtp::{Options, Peer};
 use crate::{free_port, free_ports, http};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 /// A sidecar with one route of each kind for healthy agents, and a second service and pipeline where hostile agents may take what would
 /// otherwise have been a neighbour's work.
@@ -115,6 +115,13 @@ impl Arena {
         ]
     }
 
+    /// What the sidecar has counted of ZeroMQ, a line of `/metrics` for each; nothing when it does not answer.
+    #[must_use]
+    pub fn counted(&self) -> Vec<String> {
+        let text = http::get(self.sidecar.http(), "/metrics", PATIENCE).map(|answer| answer.body).unwrap_or_default();
+        text.lines().filter(|line| line.starts_with("myelin_zmq") && !line.ends_with(" 0")).map(ToOwned::to_owned).collect()
+    }
+
     /// Runs `attack` while agents at every route go on with their work, and a little longer.
     ///
     /// # Panics
@@ -139,10 +146,7 @@ impl Drop for Arena {
             return;
         }
         // What a failure needs most: was it dropped, refused or closed?
-        let Some(answer) = http::get(self.sidecar.http(), "/metrics", Duration::from_secs(1)) else { return };
-        let counted = answer.body.lines().filter(|line| line.starts_with("myelin_zmq") && !line.ends_with(" 0"));
-        let text = counted.collect::<Vec<_>>().join("\n");
-        drop(writeln!(std::io::stderr().lock(), "the sidecar counted\n{text}"));
+        drop(writeln!(std::io::stderr().lock(), "the sidecar counted\n{}", self.counted().join("\n")));
     }
 }
 

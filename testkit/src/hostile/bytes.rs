@@ -4,10 +4,6 @@ use super::arena::{Arena, Place};
 use crate::hex;
 use crate::wait::PATIENCE;
 use crate::zmtp::{COMMAND, GREETING, LONG, MORE, RawPeer, command, frame, ready};
-use std::time::{Duration, Instant};
-
-/// A violation ends the connection by its bytes, long before the 5 s of the handshake or a heartbeat would.
-const CLOSED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Frame headers that declare 2^31 to 2^64 - 1 bytes, before and after the handshake, as messages and as commands (D1).
 ///
@@ -29,6 +25,7 @@ pub fn declared_lengths(arena: &Arena) {
             }
         }
     }
+    closed_by_no_deadline(arena);
 }
 
 /// Messages that are cut off at every place where a frame can be, by an end of the stream and by a reset (D5). The bytes contain `cut off`.
@@ -59,6 +56,7 @@ pub fn cut_frames(arena: &Arena) {
             closed(&mut ended, place, &greeting[..at]);
         }
     }
+    closed_by_no_deadline(arena);
 }
 
 /// Messages without a last frame: of empty frames, of large ones, and with a command between each two.
@@ -79,6 +77,7 @@ pub fn endless_messages(arena: &Arena) {
             closed(peer.raw(), place, &piece[..piece.len().min(16)]);
         }
     }
+    closed_by_no_deadline(arena);
 }
 
 /// A greeting that announces PLAIN or CURVE, followed by the READY of NULL; and NULL, followed by the commands of PLAIN and CURVE.
@@ -113,6 +112,7 @@ pub fn wrong_mechanisms(arena: &Arena) {
             closed(&mut peer, place, &bytes[10..]);
         }
     }
+    closed_by_no_deadline(arena);
 }
 
 /// An HTTP request, a TLS ClientHello and a few other first words of other protocols.
@@ -146,6 +146,7 @@ pub fn foreign_protocols(arena: &Arena) {
             closed(&mut peer, place, bytes);
         }
     }
+    closed_by_no_deadline(arena);
 }
 
 /// How many connections send noise, and from which seed.
@@ -197,8 +198,15 @@ impl Random {
 
 #[track_caller]
 fn closed(peer: &mut RawPeer, place: Place, bytes: &[u8]) {
-    let begin = Instant::now();
-    peer.expect_closed(PATIENCE);
-    let took = begin.elapsed();
-    assert!(took < CLOSED_WITHIN, "{} closed only after {took:?}: {}", place.name, hex::text(&bytes[..bytes.len().min(80)]));
+    assert!(peer.is_closed_within(PATIENCE), "{} is still open: {}", place.name, hex::text(&bytes[..bytes.len().min(80)]));
+}
+
+/// A violation ends the connection by its bytes; neither the deadline of the handshake nor a heartbeat had to.
+#[track_caller]
+fn closed_by_no_deadline(arena: &Arena) {
+    let counted = arena.counted();
+    assert!(!counted.is_empty(), "the sidecar tells nothing");
+    for deadline in ["myelin_zmq_handshake_failures_total{reason=\"Timeout\"}", "myelin_zmq_disconnects_total{reason=\"Silent\"}"] {
+        assert!(counted.iter().all(|line| !line.starts_with(deadline)), "{deadline}");
+    }
 }

@@ -4,15 +4,15 @@ use super::arena::Arena;
 use crate::wait::PATIENCE;
 use crate::zmtp::{LONG, Options, Peer, Received, RecvError, Version, command, message};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Four PUBs that send as fast as their sockets take it, without a pause, and a SUB that reads it all (D6). Returns how many messages the
-/// sidecar took.
+/// Four PUBs that send as fast as their sockets take it, without a pause, and a SUB that reads it all (D6), for `span` and until the sidecar
+/// has taken a flood of messages.
 ///
 /// # Panics
-/// When a publisher is closed.
+/// When a publisher is closed, or less is taken.
 #[track_caller]
-pub fn publish_loop(arena: &Arena, span: Duration) -> u64 {
+pub fn publish_loop(arena: &Arena, span: Duration, messages_min: u64) {
     let stop = AtomicBool::new(false);
     let sent = AtomicU64::new(0);
     let batch = message(&[[b'D'; 64]]).repeat(1000);
@@ -38,9 +38,14 @@ pub fn publish_loop(arena: &Arena, span: Duration) -> u64 {
             });
         }
         std::thread::sleep(span);
+        let is_flood = || sent.load(Ordering::Relaxed) >= messages_min;
+        let begin = Instant::now();
+        while !is_flood() && begin.elapsed() < PATIENCE {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         stop.store(true, Ordering::Relaxed);
+        assert!(is_flood(), "{} messages are no flood", sent.load(Ordering::Relaxed));
     });
-    sent.into_inner()
 }
 
 /// One SUB after the other subscribes to `count` different prefixes: by commands, by the messages of ZMTP 3.0, with long prefixes, always the

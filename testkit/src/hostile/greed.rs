@@ -1,15 +1,13 @@
 //! A caller that asks for more than an agent can do.
 
 use super::arena::Arena;
+use crate::wait::PATIENCE;
 use crate::zmtp::{Peer, RecvError, message};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A send waits so long for room; whoever floods looks at the clock in between.
 const SEND_SLICE: Duration = Duration::from_millis(50);
-
-/// A modest caller that waits longer counts as not answered.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
 /// One caller that asks without end, and a modest one beside it.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +63,7 @@ pub fn greedy_caller(arena: &Arena, plan: GreedyCaller) -> Vec<Duration> {
             let asked = Instant::now();
             let body = latencies.len().to_string();
             modest.send(&[b"".as_slice(), body.as_bytes()]);
-            let reply = modest.try_message(ANSWERED_WITHIN);
+            let reply = modest.try_message(PATIENCE);
             if reply.is_err() {
                 stop.store(true, Ordering::Relaxed);
             }

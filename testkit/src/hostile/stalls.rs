@@ -5,7 +5,7 @@ use crate::free_port;
 use crate::wait::PATIENCE;
 use crate::zmtp::{Listener, Options, Peer, RecvError, message};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A send to a sidecar that does not read waits so long; the attackers look at the clock in between.
@@ -31,32 +31,32 @@ pub fn deaf_caller_of_rep(arena: &Arena, requests: usize, stall: Duration) {
 }
 
 /// A ROUTER agent answers one request with `replies` of 1 KiB; the caller never reads, and vanishes after `stall`, while the same agent goes on
-/// to answer others (D2). Needs `router_route` in the configuration of the arena's sidecar.
+/// to answer others (D2). Needs `router_route` in the configuration of the arena's sidecar. Returns how long one of the others waited at most.
 ///
 /// # Panics
-/// When others are not answered within `deadline`.
+/// When others are not answered.
+#[must_use]
 #[track_caller]
-pub fn deaf_caller_of_router(route: &RouterRoute, replies: usize, stall: Duration, deadline: Duration) {
+pub fn deaf_caller_of_router(route: &RouterRoute, replies: usize, stall: Duration) -> Duration {
+    let mut slowest = Duration::ZERO;
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| route.serve(replies, &stop));
         let mut deaf = Peer::connect(route.callers, "DEALER");
         deaf.send(&[b"".as_slice(), b"flood"]);
         let begin = Instant::now();
-        let mut answered = 0;
         while begin.elapsed() < stall {
             let asked = Instant::now();
             let mut other = Peer::connect(route.callers, "REQ");
             other.send(&[b"".as_slice(), b"one"]);
             let answer = other.try_message(PATIENCE).expect("others are answered");
             assert_eq!(answer, [b"".as_slice(), b"one"]);
-            assert!(asked.elapsed() <= deadline, "another caller waited {:?}", asked.elapsed());
-            answered += 1;
+            slowest = slowest.max(asked.elapsed());
         }
-        assert!(answered > 0);
         deaf.into_raw().reset();
         stop.store(true, Ordering::Relaxed);
     });
+    slowest
 }
 
 /// A service whose agent is a ROUTER of the test.
@@ -137,6 +137,9 @@ pub struct StalledSubscriber {
     pub span: Duration,
 }
 
+/// The healthy subscriber is as healthy as its machine: nothing is published so far ahead of it that its own slowness could cost it a message.
+const AHEAD_BYTES_MAX: usize = 4 << 20;
+
 /// Two subscribers of everything on the neighbours' topic: one reads nothing, the other must get every message, in order (D3). Returns how
 /// many that were.
 ///
@@ -152,13 +155,16 @@ pub fn stalled_subscriber(arena: &Arena, plan: StalledSubscriber) -> u64 {
     let mut publisher = Peer::connect(places.publishers, "PUB");
     crate::flow::open(&mut publisher, &mut healthy, "paced-probe");
     let total = (plan.span.as_secs_f64() * f64::from(plan.rate)) as u64;
+    let read = AtomicU64::new(0);
+    let ahead_max = (AHEAD_BYTES_MAX / plan.bytes) as u64;
     let payload = vec![b'p'; plan.bytes.saturating_sub(13)];
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        scope.spawn(|| {
             let begin = Instant::now();
             let mut next = 0_u64;
             while next < total {
                 let due = ((begin.elapsed().as_secs_f64() * f64::from(plan.rate)) as u64 + 1).min(total);
+                let due = due.min(read.load(Ordering::Relaxed) + ahead_max).max(next);
                 let mut batch = Vec::new();
                 for number in next..due {
                     batch.extend(message(&[[b"paced", &number.to_be_bytes()[..], &payload].concat()]));
@@ -172,6 +178,7 @@ pub fn stalled_subscriber(arena: &Arena, plan: StalledSubscriber) -> u64 {
             let got = healthy.message();
             let found = got[0].get(5..13).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
             assert_eq!(found, Some(number), "the healthy subscriber gets all, in order");
+            read.store(number + 1, Ordering::Relaxed);
         }
     });
     stalled.into_raw().reset();
@@ -197,32 +204,46 @@ pub fn large_messages(arena: &Arena, count: usize, stall: Duration) {
     let rep = Peer::connect(places.other_agents, "REP");
     let pushed = message(&[&large]);
     let asked = message(&[b"".as_slice(), &large]);
+    let fast = Blast { count, pause: Duration::ZERO, span: stall };
     std::thread::scope(|scope| {
-        scope.spawn(|| blast(publisher, &pushed, count, stall));
-        scope.spawn(|| blast(Peer::connect(places.other_producers, "PUSH"), &pushed, count, stall));
-        scope.spawn(|| blast(Peer::connect(places.other_callers, "DEALER"), &asked, count, stall));
-        // This one has an agent that answers, and does not read the answers.
-        scope.spawn(|| blast(Peer::connect(places.callers, "DEALER"), &asked, count, stall));
+        scope.spawn(|| blast(publisher, &pushed, fast));
+        scope.spawn(|| blast(Peer::connect(places.other_producers, "PUSH"), &pushed, fast));
+        scope.spawn(|| blast(Peer::connect(places.other_callers, "DEALER"), &asked, fast));
+        // This one has an agent that answers, and does not read the answers. It leaves the agent time: the neighbour calls it a hundred times a second,
+        // and an agent that has more to do than it can keeps everybody waiting, whoever carries the requests.
+        scope.spawn(|| blast(Peer::connect(places.callers, "DEALER"), &asked, Blast { pause: AGENT_PAUSE, ..fast }));
     });
     for stalled in [subscriber, pull, rep] {
         stalled.into_raw().reset();
     }
 }
 
-/// Sends a message `count` times, or as often as the other side takes it in `stall`; then stays until `stall` is over.
+/// An agent returns 1 MiB in some 7 ms while four others fill both cores.
+const AGENT_PAUSE: Duration = Duration::from_millis(25);
+
+/// How often, and how fast.
+#[derive(Debug, Clone, Copy)]
+struct Blast {
+    count: usize,
+    pause: Duration,
+    span: Duration,
+}
+
+/// Sends a message `count` times, or as often as the other side takes it in `span`; then stays until that is over.
 #[track_caller]
-fn blast(mut peer: Peer, bytes: &[u8], count: usize, stall: Duration) {
+fn blast(mut peer: Peer, bytes: &[u8], plan: Blast) {
     let begin = Instant::now();
     peer.raw().set_send_timeout(SEND_SLICE);
-    'messages: for _ in 0..count {
+    'messages: for _ in 0..plan.count {
         let mut sent = 0;
         while sent < bytes.len() {
-            if begin.elapsed() > stall {
+            if begin.elapsed() > plan.span {
                 break 'messages;
             }
             sent += peer.raw().send_some(&bytes[sent..]).expect("a peer that sends is not closed");
         }
+        std::thread::sleep(plan.pause);
     }
-    std::thread::sleep(stall.saturating_sub(begin.elapsed()));
+    std::thread::sleep(plan.span.saturating_sub(begin.elapsed()));
     peer.into_raw().reset();
 }

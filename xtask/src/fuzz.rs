@@ -28,8 +28,8 @@ const KEPT_BYTES_MAX: usize = 1024;
 /// CPU time that one input may take. libFuzzer looks at the clock, which also runs while others have the processor or the run is paused.
 const INPUT_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// What libFuzzer may allocate at once, and hold: a length on the wire must buy nothing.
-const BOUNDS: [&str; 3] = ["-malloc_limit_mb=16", "-rss_limit_mb=1024", "-print_final_stats=1"];
+/// What libFuzzer may allocate at once, and hold: a length on the wire must buy nothing. What it calls slow units goes by the clock, too.
+const BOUNDS: [&str; 4] = ["-malloc_limit_mb=16", "-rss_limit_mb=1024", "-print_final_stats=1", "-report_slow_units=1000000"];
 
 /// What became of one target.
 struct Fuzzed {

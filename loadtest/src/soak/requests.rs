@@ -1,6 +1,6 @@
 //! Callers and the agents that answer them: own reply or nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::json;
@@ -47,6 +47,7 @@ pub(crate) async fn call(world: &World, mut life: Life, address: &str, manner: M
     let window = if manner.is_req { 1 } else { DEALER_WINDOW };
     let patience = if manner.is_strict { PATIENCE_STRICT } else { PATIENCE };
     let mut outstanding = BTreeMap::<u32, Instant>::new();
+    let mut given_up = BTreeSet::<u32>::new();
     let (mut beat, mut sequence) = (Beat::per_second(manner.per_second, &mut life.random), 0);
     loop {
         let impatient = outstanding.first_key_value().map(|(_, since)| *since + patience);
@@ -78,6 +79,8 @@ pub(crate) async fn call(world: &World, mut life: Life, address: &str, manner: M
                     world.tally.add(Count::Answered, 1);
                     world.tally.add(Count::Bytes, bytes as u64);
                 }
+                // Its own, after its patience had ended, which a pause of the run ends too: nobody else's, and only once.
+                Some((stamp, _)) if stamp.life == life.number && given_up.remove(&stamp.sequence) => world.tally.add(Count::Late, 1),
                 Some((stamp, _)) => world.tally.wrong(format!("caller {} got a reply that is not its own: {stamp:?}", life.number)),
                 None => world.tally.wrong(format!("caller {} got a reply that was changed", life.number)),
             },
@@ -88,6 +91,7 @@ pub(crate) async fn call(world: &World, mut life: Life, address: &str, manner: M
             Event::Silence => {
                 world.tally.add(Count::Silent, 1);
                 let oldest = outstanding.pop_first();
+                given_up.extend(oldest.map(|(sequence, _)| sequence));
                 if manner.is_strict {
                     world.unexpected(|| format!("request {oldest:?} to an agent that stays was not answered in {patience:?}"));
                 }

@@ -17,6 +17,8 @@ pub(crate) enum Count {
     Answered,
     /// Requests without a reply in five seconds.
     Silent,
+    /// Silent ones whose own reply came after all.
+    Late,
     /// Requests whose caller left first.
     Abandoned,
     /// Messages published to the topic and the hub.

@@ -122,10 +122,11 @@ impl Run<'_> {
         let mut lines = vec![Line {
             holds: tally.findings().0 == 0 && get(Count::Answered) > 0,
             text: format!(
-                "{} requests: {} answered with their own reply, {} silent, {} whose caller left first; {} findings in all",
+                "{} requests: {} answered with their own reply, {} silent ({} of them answered later), {} whose caller left first; {} findings in all",
                 get(Count::Requests),
                 get(Count::Answered),
                 get(Count::Silent),
+                get(Count::Late),
                 get(Count::Abandoned),
                 tally.findings().0
             ),

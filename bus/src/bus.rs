@@ -10,13 +10,15 @@ use crate::drain::Readers;
 use crate::engine::{Embedded, Engine, EngineOps, Nats};
 use crate::error::{ConnectError, PublishError, RequestError, SubscribeError};
 use crate::inline::Registration;
+use crate::message::{Offer, Offered};
 use crate::replies::{Outcome, Replies, RepliesConfig};
 use crate::reply::ReplyTo;
-use crate::router::{Interest, RouteCache};
-use crate::subscription::{Intake, Queue};
+use crate::router::{Interest, Receiver, RouteCache};
+use crate::subscription::Queue;
 use crate::wire::{Body, Filter, QueueGroup, Subject, limits};
 use crate::{
     Delivery, EmbeddedConfig, InlineHandler, InlineSubscription, Message, Metrics, Published, Publisher, SubscribeOptions, Subscription,
+    turn,
 };
 
 /// A message bus. Cloning shares it; subscriptions keep it alive.
@@ -104,8 +106,7 @@ impl Bus {
     /// Embedded, every receiver has the message after the first poll, and dropping the future loses only the waiting. Over a connection the
     /// message may or may not be sent.
     pub async fn publish(&self, subject: &Subject, body: Body) -> Result<(), PublishError> {
-        let delivery = Delivery { subject, reply: None, meta: None, bodies: std::slice::from_ref(&body) };
-        self.shared.publish(None, delivery).await?.settled().await;
+        self.shared.publish(None, Offer::new(subject, body)).await?.settled().await;
         Ok(())
     }
 
@@ -117,7 +118,8 @@ impl Bus {
     /// # Cancel safety
     /// As [`publish`](Self::publish).
     pub async fn publish_message(&self, message: Message) -> Result<(), PublishError> {
-        self.shared.publish(None, message.as_delivery()).await?.settled().await;
+        let Message { subject, reply, meta, body } = message;
+        self.shared.publish(None, Offer { subject: &subject, reply, meta, body }).await?.settled().await;
         Ok(())
     }
 
@@ -137,11 +139,10 @@ impl Bus {
             return Err(RequestError::TooManyWaiting { max: shared.replies.requests_max() });
         };
         shared.metrics.requests.inc();
-        let reply = ReplyTo::Sink(pending.sink());
-        let delivery = Delivery { subject, reply: Some(&reply), meta: None, bodies: std::slice::from_ref(&body) };
+        let offer = Offer { reply: Some(ReplyTo::Sink(pending.sink())), ..Offer::new(subject, body) };
         let answered = async {
             // The reply is what the requester waits for, so it does not wait for the pressure as well.
-            if shared.publish(None, delivery).await?.receivers == 0 {
+            if shared.publish(None, offer).await?.receivers == 0 {
                 return Ok(Outcome::NoResponders);
             }
             Ok::<_, PublishError>(pending.outcome().await)
@@ -169,7 +170,7 @@ impl Bus {
         let queue = Arc::new(Queue::new(options, self.shared.metrics.clone()));
         // Known to a drain before it can be subscribed, so that no drain misses it.
         self.shared.readers.add(&queue);
-        let registration = self.register(interest, Arc::new(Intake(Arc::clone(&queue))))?;
+        let registration = self.register(interest, Receiver::Queue(Arc::clone(&queue)))?;
         let subscription = Subscription::new(Arc::clone(&queue));
         queue.hold(registration);
         self.shared.engine.flush().await;
@@ -187,14 +188,14 @@ impl Bus {
         handler: impl InlineHandler,
     ) -> Result<InlineSubscription, SubscribeError> {
         let interest = Interest { filter: filter.clone(), group };
-        Ok(InlineSubscription::new(self.register(interest, Arc::new(handler))?))
+        Ok(InlineSubscription::new(self.register(interest, Receiver::Handler(Arc::new(handler)))?))
     }
 
-    fn register(&self, interest: Interest, handler: Arc<dyn InlineHandler>) -> Result<Registration, SubscribeError> {
+    fn register(&self, interest: Interest, receiver: Receiver) -> Result<Registration, SubscribeError> {
         if self.shared.stage() > Stage::Open {
             return Err(SubscribeError::Closed);
         }
-        let attachment = self.shared.engine.attach(interest, handler)?;
+        let attachment = self.shared.engine.attach(interest, receiver)?;
         let registration = Registration::new(Arc::clone(&self.shared), attachment);
         // A drain that began meanwhile may have ended all subscriptions before this one was among them.
         if self.shared.stage() > Stage::Open { Err(SubscribeError::Closed) } else { Ok(registration) }
@@ -245,25 +246,57 @@ impl Bus {
 }
 
 impl Shared {
-    /// Admits a delivery and hands it over; the caller waits for the pressure.
-    pub(crate) async fn publish(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Result<Published, PublishError> {
-        if self.refuses(&delivery) {
+    /// Admits one message and hands it over; the caller waits for the pressure.
+    pub(crate) async fn publish(&self, cache: Option<&RouteCache>, offer: Offer<'_>) -> Result<Published, PublishError> {
+        match self.offer(cache, offer)? {
+            Offered::Taken(published) => Ok(published),
+            Offered::Waits(offer) => self.send(offer).await,
+        }
+    }
+
+    /// Hands over what [`offer`](Self::offer) gave back.
+    pub(crate) async fn send(&self, offer: Offer<'_>) -> Result<Published, PublishError> {
+        let published = self.engine.publish(offer).await?;
+        self.count(1, &published);
+        Ok(published)
+    }
+
+    /// The part of [`publish`](Self::publish) that never waits. A future would be as large as the engine that waits longest makes it, and the
+    /// message would be copied in and out of it.
+    pub(crate) fn offer<'a>(&self, cache: Option<&RouteCache>, offer: Offer<'a>) -> Result<Offered<'a>, PublishError> {
+        if self.refuses(offer.subject, offer.reply.is_some()) {
             return Err(PublishError::Closed);
         }
         let max = self.engine.payload_bytes_max();
-        if let Some(body) = delivery.bodies.iter().find(|body| !admits(body, max)) {
+        if !admits(&offer.body, max) {
             self.metrics.refused_too_large.inc();
-            return Err(PublishError::TooLarge { size: body.len(), max });
+            return Err(PublishError::TooLarge { size: offer.body.len(), max });
         }
-        let published =
-            if self.replies.owns(delivery.subject) { self.route_replies(delivery) } else { self.engine.publish(cache, delivery).await? };
-        self.count(delivery, &published);
-        Ok(published)
+        let offered = if self.is_reply(cache, offer.subject) {
+            Offered::Taken(self.route_replies(offer.as_delivery()))
+        } else {
+            self.engine.offer(cache, offer)
+        };
+        if let Offered::Taken(published) = &offered {
+            self.count(1, published);
+        }
+        Ok(offered)
+    }
+
+    /// Where a publisher to `subject` remembers its match list; `None` for a reply address, which is not matched.
+    pub(crate) fn route_cache(&self, subject: &Subject) -> Option<RouteCache> {
+        (!self.replies.owns(subject)).then(RouteCache::default)
+    }
+
+    /// A cache tells that the subject is no reply address, without a look at its bytes: beside them is the count of its references, which the
+    /// receivers of its messages change all the time.
+    fn is_reply(&self, cache: Option<&RouteCache>, subject: &Subject) -> bool {
+        cache.is_none() && self.replies.owns(subject)
     }
 
     /// As [`publish`](Self::publish), inside this call; what is not admitted is left out and counted.
     pub(crate) fn dispatch(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Published {
-        if self.refuses(&delivery) {
+        if self.refuses(delivery.subject, delivery.reply.is_some()) {
             return Published::default();
         }
         let max = self.engine.payload_bytes_max();
@@ -271,8 +304,8 @@ impl Shared {
             return self.dispatch_admitted(cache, delivery, max);
         }
         let published =
-            if self.replies.owns(delivery.subject) { self.route_replies(delivery) } else { self.engine.dispatch(cache, delivery) };
-        self.count(delivery, &published);
+            if self.is_reply(cache, delivery.subject) { self.route_replies(delivery) } else { self.engine.dispatch(cache, delivery) };
+        self.count(delivery.bodies.len(), &published);
         published
     }
 
@@ -295,17 +328,17 @@ impl Shared {
         Published { receivers: usize::from(taken), pressure: None }
     }
 
-    fn count(&self, delivery: Delivery<'_>, published: &Published) {
-        let messages = delivery.bodies.len() as u64;
-        self.metrics.published.inc_by(messages);
-        self.metrics.delivered.inc_by(messages * published.receivers as u64);
+    fn count(&self, messages: usize, published: &Published) {
+        self.metrics.published.inc_by(messages as u64);
+        self.metrics.delivered.inc_by((messages * published.receivers) as u64);
+        turn::count(messages, published.receivers);
     }
 
     /// Whether this bus is too near its end for a delivery. What asks for a reply is a request, unless it is itself a reply.
-    fn refuses(&self, delivery: &Delivery<'_>) -> bool {
+    fn refuses(&self, subject: &Subject, wants_reply: bool) -> bool {
         match self.stage() {
             Stage::Open => false,
-            Stage::Draining => delivery.reply.is_some() && !self.replies.owns(delivery.subject),
+            Stage::Draining => wants_reply && !self.replies.owns(subject),
             Stage::Closed => true,
         }
     }

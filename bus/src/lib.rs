@@ -6,8 +6,10 @@
 //! kept while nobody subscribes) → [`InlineHandler::deliver`] of each receiver, which for a [`Subscription`] is its queue's `push`.
 //!
 //! Cost of one message with one subscriber, embedded, by a [`Publisher`]:
-//! - bytes: none copied; the body is cloned by counting a reference, the message struct (about 100 bytes) is written into the queue once;
-//! - allocations: none (the queue's memory is reused by swapping); [`Bus::publish`] adds a look-up of the subject;
+//! - bytes: none copied; the last receiver is given the body, those before it count a reference; about 100 bytes of message are written into the
+//!   queue once;
+//! - allocations: none for one receiver, one for more (the count of the references of a body that had its bytes for itself); the queue's memory
+//!   is reused by swapping; [`Bus::publish`] adds a look-up of the subject; `benches/benches/cost.rs` counts them;
 //! - locks: the publisher's cache and the receiver's queue, each held for a few instructions; the receiver locks once per batch;
 //! - wakeups: one when the receiver sleeps, none while it has something to read; no syscall otherwise.
 //!
@@ -31,6 +33,7 @@ mod replies;
 mod reply;
 mod router;
 mod subscription;
+mod turn;
 
 pub use myelin_wire as wire;
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::reply::ReplyTo;
 use crate::wire::{self, Body, Subject};
-use crate::{Bus, Pressure};
+use crate::{Bus, Pressure, Published};
 
 /// One message.
 #[derive(Debug, Clone)]
@@ -95,6 +95,36 @@ impl<'a> Delivery<'a> {
             body: body.clone(),
         }
     }
+}
+
+/// One message whose body its last receiver may keep, so that a message with one receiver is moved and not cloned: the first clone of a
+/// body that has its bytes for itself allocates the count of its references.
+#[derive(Debug)]
+pub(crate) struct Offer<'a> {
+    /// Borrowed, because the usual publisher has one for all its messages.
+    pub(crate) subject: &'a Subject,
+    pub(crate) reply: Option<ReplyTo>,
+    pub(crate) meta: Option<Box<Meta>>,
+    pub(crate) body: Body,
+}
+
+impl<'a> Offer<'a> {
+    pub(crate) fn new(subject: &'a Subject, body: Body) -> Self {
+        Self { subject, reply: None, meta: None, body }
+    }
+
+    /// The same message for a receiver that is not the last.
+    pub(crate) fn as_delivery(&self) -> Delivery<'_> {
+        Delivery { subject: self.subject, reply: self.reply.as_ref(), meta: self.meta.as_deref(), bodies: std::slice::from_ref(&self.body) }
+    }
+}
+
+/// What an engine made of an offer inside the call.
+#[derive(Debug)]
+pub(crate) enum Offered<'a> {
+    Taken(Published),
+    /// It may have to wait before it can take the message.
+    Waits(Offer<'a>),
 }
 
 /// Takes deliveries inside the publisher's own call, without queue or wakeup: the way of bridges and listeners.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+use crate::turn;
+
 /// Some receiver with policy `block` is over its bound.
 ///
 /// What was published has been taken: nothing is lost by ignoring the pressure, but whoever does grows a queue past its bound.
@@ -71,6 +73,8 @@ impl Published {
         if let Some(pressure) = self.pressure {
             pressure.relieved().await;
         }
-        tokio::task::coop::consume_budget().await;
+        if turn::is_over() {
+            tokio::task::yield_now().await;
+        }
     }
 }

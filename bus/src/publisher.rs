@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::bus::Shared;
 use crate::error::{NoResponders, PublishError};
+use crate::message::{Offer, Offered};
 use crate::reply::ReplyTo;
 use crate::router::RouteCache;
 use crate::wire::{Body, Subject};
@@ -15,12 +16,14 @@ use crate::{Delivery, Meta, Published};
 pub struct Publisher {
     shared: Arc<Shared>,
     subject: Subject,
-    cache: RouteCache,
+    /// `None` when the subject is a reply address.
+    cache: Option<RouteCache>,
 }
 
 impl Publisher {
     pub(crate) fn new(shared: Arc<Shared>, subject: Subject) -> Self {
-        Self { shared, subject, cache: RouteCache::default() }
+        let cache = shared.route_cache(&subject);
+        Self { shared, subject, cache }
     }
 
     /// What it publishes to.
@@ -36,7 +39,10 @@ impl Publisher {
     /// # Cancel safety
     /// Every receiver has the message after the first poll; dropping the future loses the waiting.
     pub async fn publish(&self, body: Body) -> Result<(), PublishError> {
-        let published = self.shared.publish(Some(&self.cache), self.delivery(None, None, std::slice::from_ref(&body))).await?;
+        let published = match self.shared.offer(self.cache.as_ref(), Offer::new(&self.subject, body))? {
+            Offered::Taken(published) => published,
+            Offered::Waits(offer) => self.shared.send(offer).await?,
+        };
         published.settled().await;
         Ok(())
     }
@@ -65,10 +71,6 @@ impl Publisher {
 
     /// As [`publish_batch`](Self::publish_batch), with all that a message can carry.
     pub(crate) fn dispatch(&self, reply: Option<&ReplyTo>, meta: Option<&Meta>, bodies: &[Body]) -> Published {
-        self.shared.dispatch(Some(&self.cache), self.delivery(reply, meta, bodies))
-    }
-
-    fn delivery<'a>(&'a self, reply: Option<&'a ReplyTo>, meta: Option<&'a Meta>, bodies: &'a [Body]) -> Delivery<'a> {
-        Delivery { subject: &self.subject, reply, meta, bodies }
+        self.shared.dispatch(self.cache.as_ref(), Delivery { subject: &self.subject, reply, meta, bodies })
     }
 }

@@ -1,11 +1,10 @@
 //! The engine inside this process: a router, and nothing between publisher and receiver.
 
-use std::sync::Arc;
-
 use super::{Attachment, EngineOps};
 use crate::error::{PublishError, SubscribeError};
-use crate::router::{Interest, RouteCache, Router};
-use crate::{Delivery, InlineHandler, Published};
+use crate::message::{Offer, Offered};
+use crate::router::{Interest, Receiver, RouteCache, Router};
+use crate::{Delivery, Published};
 
 #[derive(Debug)]
 pub(crate) struct Embedded {
@@ -32,12 +31,20 @@ impl EngineOps for Embedded {
         }
     }
 
-    async fn publish(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Result<Published, PublishError> {
-        Ok(self.dispatch(cache, delivery))
+    fn offer<'a>(&self, cache: Option<&RouteCache>, offer: Offer<'a>) -> Offered<'a> {
+        let matched = match cache {
+            Some(cache) => self.router.matches_cached(cache, offer.subject),
+            None => self.router.matches(offer.subject),
+        };
+        Offered::Taken(matched.offer(offer))
     }
 
-    fn attach(&self, interest: Interest, handler: Arc<dyn InlineHandler>) -> Result<Attachment, SubscribeError> {
-        let place = self.router.insert(interest, handler).ok_or(SubscribeError::TooMany { max: self.subscriptions_max })?;
+    async fn publish(&self, offer: Offer<'_>) -> Result<Published, PublishError> {
+        Ok(self.dispatch(None, offer.as_delivery()))
+    }
+
+    fn attach(&self, interest: Interest, receiver: Receiver) -> Result<Attachment, SubscribeError> {
+        let place = self.router.insert(interest, receiver).ok_or(SubscribeError::TooMany { max: self.subscriptions_max })?;
         Ok(Attachment::Embedded(place))
     }
 

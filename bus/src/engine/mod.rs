@@ -5,13 +5,12 @@
 mod embedded;
 mod nats;
 
-use std::sync::Arc;
-
 pub(crate) use self::embedded::Embedded;
 pub(crate) use self::nats::Nats;
 use crate::error::{PublishError, SubscribeError};
-use crate::router::{Interest, Place, RouteCache};
-use crate::{Delivery, InlineHandler, Published};
+use crate::message::{Offer, Offered};
+use crate::router::{Interest, Place, Receiver, RouteCache};
+use crate::{Delivery, Published};
 
 /// The engine of a bus, chosen at run time from a closed set.
 #[derive(Debug)]
@@ -35,11 +34,15 @@ pub(crate) trait EngineOps {
     /// Hands a delivery over inside this call. `cache` belongs to the delivery's subject.
     fn dispatch(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Published;
 
-    /// As `dispatch`, but may wait for a connection to take the delivery. Dropped before it is ready, it may or may not have been taken.
-    async fn publish(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Result<Published, PublishError>;
+    /// As `dispatch`, for one message that the last receiver keeps. An engine that may have to wait gives the message back.
+    fn offer<'a>(&self, cache: Option<&RouteCache>, offer: Offer<'a>) -> Offered<'a>;
 
-    /// Calls `handler` for every delivery that matches, from now on or (over a connection) from the next `flush` on at the latest.
-    fn attach(&self, interest: Interest, handler: Arc<dyn InlineHandler>) -> Result<Attachment, SubscribeError>;
+    /// Publishes what `offer` gave back, and waits for a connection to take it. Dropped before it is ready, the message may or may not have been
+    /// taken.
+    async fn publish(&self, offer: Offer<'_>) -> Result<Published, PublishError>;
+
+    /// Hands `receiver` every delivery that matches, from now on or (over a connection) from the next `flush` on at the latest.
+    fn attach(&self, interest: Interest, receiver: Receiver) -> Result<Attachment, SubscribeError>;
 
     /// Ends one subscription. Doing it twice, or after `detach_all`, does nothing.
     fn detach(&self, attachment: &Attachment);
@@ -70,17 +73,24 @@ impl EngineOps for Engine {
         }
     }
 
-    async fn publish(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Result<Published, PublishError> {
+    fn offer<'a>(&self, cache: Option<&RouteCache>, offer: Offer<'a>) -> Offered<'a> {
         match self {
-            Self::Embedded(engine) => engine.publish(cache, delivery).await,
-            Self::Nats(engine) => engine.publish(cache, delivery).await,
+            Self::Embedded(engine) => engine.offer(cache, offer),
+            Self::Nats(engine) => engine.offer(cache, offer),
         }
     }
 
-    fn attach(&self, interest: Interest, handler: Arc<dyn InlineHandler>) -> Result<Attachment, SubscribeError> {
+    async fn publish(&self, offer: Offer<'_>) -> Result<Published, PublishError> {
         match self {
-            Self::Embedded(engine) => engine.attach(interest, handler),
-            Self::Nats(engine) => engine.attach(interest, handler),
+            Self::Embedded(engine) => engine.publish(offer).await,
+            Self::Nats(engine) => engine.publish(offer).await,
+        }
+    }
+
+    fn attach(&self, interest: Interest, receiver: Receiver) -> Result<Attachment, SubscribeError> {
+        match self {
+            Self::Embedded(engine) => engine.attach(interest, receiver),
+            Self::Nats(engine) => engine.attach(interest, receiver),
         }
     }
 

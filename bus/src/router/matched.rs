@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Entry;
 use super::trie::{Group, Leaf};
+use crate::message::Offer;
 use crate::wire::QueueGroup;
 use crate::{Delivery, Published};
 
@@ -41,7 +42,7 @@ impl Matched {
         let mut published = Published::default();
         for entry in &self.plain {
             if entry.is_open() {
-                published.add(entry.handler.deliver(delivery));
+                published.add(entry.receiver.deliver(delivery));
             }
         }
         for group in &self.groups {
@@ -49,13 +50,30 @@ impl Matched {
         }
         published
     }
+
+    /// As [`deliver`](Self::deliver) for one message, which the last receiver keeps.
+    pub(crate) fn offer(&self, offer: Offer<'_>) -> Published {
+        let mut published = Published::default();
+        let mut last: Option<&Arc<Entry>> = None;
+        let chosen = self.groups.iter().filter_map(MatchedGroup::choose);
+        for entry in self.plain.iter().chain(chosen).filter(|entry| entry.is_open()) {
+            if let Some(earlier) = last.replace(entry) {
+                published.add(earlier.receiver.deliver(offer.as_delivery()));
+            }
+        }
+        // It may have left while the others were served.
+        if let Some(last) = last.filter(|last| last.is_open()) {
+            published.add(last.receiver.take(offer));
+        }
+        published
+    }
 }
 
 impl MatchedGroup {
     fn deliver(&self, delivery: Delivery<'_>, published: &mut Published) {
-        if let [only] = &*self.members {
-            if only.is_open() && only.handler.load() != usize::MAX {
-                published.add(only.handler.deliver(delivery));
+        if let [_only] = &*self.members {
+            if let Some(only) = self.choose() {
+                published.add(only.receiver.deliver(delivery));
             }
             return;
         }
@@ -63,7 +81,7 @@ impl MatchedGroup {
         for body in delivery.bodies {
             // Chosen again for each body, since the last one has changed the load.
             if let Some(member) = self.choose() {
-                published.press(member.handler.deliver(delivery.only(body)));
+                published.press(member.receiver.deliver(delivery.only(body)));
                 taken = true;
             }
         }
@@ -72,6 +90,9 @@ impl MatchedGroup {
 
     /// The open member with the least load; among equals, each in turn.
     fn choose(&self) -> Option<&Arc<Entry>> {
+        if let [only] = &*self.members {
+            return (only.is_open() && only.receiver.load() != usize::MAX).then_some(only);
+        }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.members.len();
         let (before, after) = self.members.split_at(turn);
         let mut chosen = None;
@@ -80,7 +101,7 @@ impl MatchedGroup {
             if !member.is_open() {
                 continue;
             }
-            let load = member.handler.load();
+            let load = member.receiver.load();
             if load < least {
                 (chosen, least) = (Some(member), load);
             }

@@ -9,6 +9,7 @@ mod matched;
 mod memo;
 #[cfg(test)]
 mod model;
+mod receiver;
 mod trie;
 
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 pub(crate) use self::matched::Matched;
 pub(crate) use self::memo::RouteCache;
 use self::memo::{Kept, Memo};
+pub(crate) use self::receiver::Receiver;
 use self::trie::Trie;
-use crate::InlineHandler;
 use crate::wire::{Filter, QueueGroup, Subject};
 
 /// What a subscription listens to.
@@ -36,7 +37,7 @@ pub(crate) struct Entry {
     id: u64,
     /// Cleared at once by unsubscribing, so that match lists which others still hold pass the entry over.
     open: AtomicBool,
-    handler: Arc<dyn InlineHandler>,
+    receiver: Receiver,
 }
 
 /// The subscriptions of one bus.
@@ -61,12 +62,12 @@ impl Router {
     }
 
     /// Adds a subscription; `None` when there are too many.
-    pub(crate) fn insert(&self, interest: Interest, handler: Arc<dyn InlineHandler>) -> Option<Place> {
+    pub(crate) fn insert(&self, interest: Interest, receiver: Receiver) -> Option<Place> {
         let mut trie = self.trie.write();
         if trie.len() >= self.entries_max {
             return None;
         }
-        let entry = Arc::new(Entry { id: trie.next_id(), open: AtomicBool::new(true), handler });
+        let entry = Arc::new(Entry { id: trie.next_id(), open: AtomicBool::new(true), receiver });
         trie.insert(&interest, Arc::clone(&entry));
         self.changed(trie);
         Some(Place { interest, entry })

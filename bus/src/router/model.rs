@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
-use super::{Interest, Place, RouteCache, Router};
+use super::{Interest, Place, Receiver, RouteCache, Router};
 use crate::Delivery;
+use crate::message::Offer;
 use crate::wire::{Body, Filter, QueueGroup, Subject};
 
 #[derive(Debug, Clone)]
@@ -56,7 +57,7 @@ fn subscribe(router: &Router, filter: &str, group: Option<&str>) -> Subscriber {
     let handler = move |delivery: Delivery<'_>| {
         counter.fetch_add(delivery.bodies.len(), Ordering::Relaxed);
     };
-    let place = router.insert(interest.clone(), Arc::new(handler)).unwrap();
+    let place = router.insert(interest.clone(), Receiver::Handler(Arc::new(handler))).unwrap();
     Subscriber { interest, place, received }
 }
 
@@ -106,6 +107,10 @@ proptest! {
                     check(&subscribers, &subject, published.receivers)?;
                     let cached = router.matches_cached(caches.entry(name).or_default(), &subject);
                     check(&subscribers, &subject, cached.deliver(delivery).receivers)?;
+                    // One by one, given away.
+                    let receivers = bodies.clone().map(|body| cached.offer(Offer::new(&subject, body)).receivers);
+                    prop_assert_eq!(receivers[0], receivers[1]);
+                    check(&subscribers, &subject, receivers[0])?;
                 }
             }
             prop_assert_eq!(router.len(), subscribers.len());
@@ -141,7 +146,7 @@ fn a_handler_is_let_go_however_long_a_publisher_stays_silent() {
     let witness = Arc::new(());
     let held = Arc::clone(&witness);
     let interest = Interest { filter: Filter::new("a").unwrap(), group: None };
-    let place = router.insert(interest, Arc::new(move |_: Delivery<'_>| drop(Arc::clone(&held)))).unwrap();
+    let place = router.insert(interest, Receiver::Handler(Arc::new(move |_: Delivery<'_>| drop(Arc::clone(&held))))).unwrap();
     let caches = [RouteCache::default(), RouteCache::default()];
     let lists = caches.each_ref().map(|cache| router.matches_cached(cache, &subject));
     assert!(Arc::ptr_eq(&lists[0], &lists[1]), "publishers of one subject share a list");

@@ -1,17 +1,21 @@
 //! A subscription with a bounded queue, read by one task.
 
+mod item;
 mod options;
 mod queue;
+mod waiting;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use self::item::Item;
 pub use self::options::{SubscribeOptions, SubscriptionEnd};
-pub(crate) use self::queue::{Intake, Queue};
-use self::queue::{Waiting, cost};
+pub(crate) use self::queue::Queue;
+use self::waiting::{Waiting, cost};
 use crate::Message;
+use crate::wire::Subject;
 
 /// Messages that match a filter, in the order of each publisher, waiting in a bounded queue to be read.
 ///
@@ -20,14 +24,16 @@ use crate::Message;
 pub struct Subscription {
     queue: Arc<Queue>,
     /// Taken out of the queue, not read yet.
-    batch: VecDeque<Message>,
+    batch: VecDeque<Item>,
+    /// That of the last message read.
+    subject: Option<Subject>,
     /// Read, not given back to the queue's bounds yet.
     read: Waiting,
 }
 
 impl Subscription {
     pub(crate) fn new(queue: Arc<Queue>) -> Self {
-        Self { queue, batch: VecDeque::new(), read: Waiting::default() }
+        Self { queue, batch: VecDeque::new(), subject: None, read: Waiting::default() }
     }
 
     /// The next message, or `None` when there will be none any more; [`end`](Self::end) tells why.
@@ -38,7 +44,7 @@ impl Subscription {
         if self.batch.is_empty() {
             self.take().await;
         }
-        let message = self.batch.pop_front()?;
+        let message = self.batch.pop_front()?.into_message(&mut self.subject);
         self.read.add(cost(&message.body));
         if self.batch.is_empty() || self.read.messages >= self.queue.settle_after() {
             self.queue.settle(&mut self.read);
@@ -57,9 +63,10 @@ impl Subscription {
             self.take().await;
         }
         let taken = self.batch.len();
-        for message in self.batch.drain(..) {
-            self.read.add(cost(&message.body));
-            batch.push(message);
+        batch.reserve(taken);
+        for item in self.batch.drain(..) {
+            self.read.add(cost(&item.body));
+            batch.push(item.into_message(&mut self.subject));
         }
         self.queue.settle(&mut self.read);
         taken

@@ -11,10 +11,13 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::item::{Item, is_same};
+use super::waiting::{Waiting, cost};
 use super::{SubscribeOptions, SubscriptionEnd};
 use crate::inline::Registration;
-use crate::wire::Body;
-use crate::{Delivery, InlineHandler, Message, Metrics, Overflow, Pressure};
+use crate::message::Offer;
+use crate::wire::Subject;
+use crate::{Delivery, Metrics, Overflow, Pressure};
 
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -30,7 +33,9 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    messages: VecDeque<Message>,
+    items: VecDeque<Item>,
+    /// The subject of the last item pushed, wherever that is now.
+    subject: Option<Subject>,
     /// Bytes and messages that wait, those in the receiver's hands included.
     waiting: Waiting,
     /// Present while the receiver sleeps; taken by whoever wakes it.
@@ -39,32 +44,6 @@ struct State {
     pressed: bool,
     /// Present when nothing is taken in any more.
     end: Option<SubscriptionEnd>,
-}
-
-/// How much waits.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Waiting {
-    pub(crate) messages: usize,
-    pub(crate) bytes: usize,
-}
-
-/// The queue as the router sees it.
-#[derive(Debug)]
-pub(crate) struct Intake(pub(crate) Arc<Queue>);
-
-impl InlineHandler for Intake {
-    fn deliver(&self, delivery: Delivery<'_>) -> Option<Pressure> {
-        let over = self.0.push(delivery);
-        over.then(|| {
-            let queue = Arc::clone(&self.0);
-            Pressure::new(async move { queue.relieved().await })
-        })
-    }
-
-    fn load(&self) -> usize {
-        let state = self.0.state.lock();
-        if state.end.is_some() { usize::MAX } else { state.waiting.messages }
-    }
 }
 
 impl Queue {
@@ -93,33 +72,36 @@ impl Queue {
         drop(registration);
     }
 
-    /// Takes a batch in, as far as the policy allows. Returns whether the publishers should wait.
-    fn push(&self, delivery: Delivery<'_>) -> bool {
+    /// Takes a batch in, as far as the policy allows. Returns pressure when the publishers should wait.
+    pub(crate) fn deliver(self: &Arc<Self>, delivery: Delivery<'_>) -> Option<Pressure> {
+        self.push(|state, options| {
+            let mut dropped = 0;
+            for body in delivery.bodies {
+                dropped += state.push(delivery.subject, cost(body), options, || Item::lent(&delivery, body));
+            }
+            dropped
+        })
+    }
+
+    /// As [`deliver`](Self::deliver), for one message that is the queue's from now on.
+    pub(crate) fn take(self: &Arc<Self>, offer: Offer<'_>) -> Option<Pressure> {
+        let (subject, bytes) = (offer.subject, cost(&offer.body));
+        self.push(|state, options| state.push(subject, bytes, options, || Item::given(offer)))
+    }
+
+    /// How many messages wait; `usize::MAX` when nothing is taken in any more.
+    pub(crate) fn load(&self) -> usize {
+        let state = self.state.lock();
+        if state.end.is_some() { usize::MAX } else { state.waiting.messages }
+    }
+
+    /// `fill` pushes and returns how many messages were dropped.
+    fn push(self: &Arc<Self>, fill: impl FnOnce(&mut State, &SubscribeOptions) -> u64) -> Option<Pressure> {
         let mut state = self.state.lock();
         if state.end.is_some() {
-            return false;
+            return None;
         }
-        let mut dropped = 0;
-        for body in delivery.bodies {
-            let bytes = cost(body);
-            if !state.waiting.fits(bytes, &self.options) {
-                match self.options.overflow {
-                    Overflow::Block => {}
-                    Overflow::DropNewest => {
-                        dropped += 1;
-                        continue;
-                    }
-                    Overflow::DropOldest => dropped += state.make_room(bytes, &self.options),
-                    Overflow::Disconnect => {
-                        dropped += 1;
-                        state.end = Some(SubscriptionEnd::Overflowed);
-                        break;
-                    }
-                }
-            }
-            state.waiting.add(bytes);
-            state.messages.push_back(delivery.to_message(body));
-        }
+        let dropped = fill(&mut state, &self.options);
         let over = self.options.overflow == Overflow::Block && state.waiting.exceeds(&self.options);
         state.pressed |= over;
         let receiver = state.receiver.take();
@@ -136,14 +118,19 @@ impl Queue {
         if let Some(receiver) = receiver {
             receiver.wake();
         }
-        over
+        over.then(|| {
+            let queue = Arc::clone(self);
+            Pressure::new(async move { queue.relieved().await })
+        })
     }
 
     /// Swaps what waits into `batch`, which must be empty, after settling what the receiver has read. Ready with an empty batch: the end.
-    pub(super) fn poll_take(&self, cx: &mut Context<'_>, read: &mut Waiting, batch: &mut VecDeque<Message>) -> Poll<()> {
+    pub(super) fn poll_take(&self, cx: &mut Context<'_>, read: &mut Waiting, batch: &mut VecDeque<Item>) -> Poll<()> {
+        // Filled from its start again: a queue that is read as fast as it fills stays within the same few cache lines.
+        batch.clear();
         let mut state = self.state.lock();
         let relieved = state.settle(read, &self.options);
-        std::mem::swap(&mut state.messages, batch);
+        std::mem::swap(&mut state.items, batch);
         let poll = if !batch.is_empty() || state.end.is_some() {
             Poll::Ready(())
         } else {
@@ -187,7 +174,7 @@ impl Queue {
         let left = {
             let mut state = self.state.lock();
             state.waiting = Waiting::default();
-            std::mem::take(&mut state.messages)
+            std::mem::take(&mut state.items)
         };
         self.relief.notify_waiters();
         drop(left);
@@ -236,13 +223,47 @@ impl Queue {
 }
 
 impl State {
+    /// Takes one message of `bytes` in if the policy allows it, and only then calls `item`. Returns how many messages were dropped for it.
+    fn push(&mut self, subject: &Subject, bytes: usize, options: &SubscribeOptions, item: impl FnOnce() -> Item) -> u64 {
+        if self.end.is_some() {
+            return 0;
+        }
+        let mut dropped = 0;
+        if !self.waiting.fits(bytes, options) {
+            match options.overflow {
+                Overflow::Block => {}
+                Overflow::DropNewest => return 1,
+                Overflow::DropOldest => dropped = self.make_room(bytes, options),
+                Overflow::Disconnect => {
+                    self.end = Some(SubscriptionEnd::Overflowed);
+                    return 1;
+                }
+            }
+        }
+        self.waiting.add(bytes);
+        let goes_on = self.subject.as_ref().is_some_and(|last| is_same(last, subject));
+        if !goes_on {
+            self.subject = Some(subject.clone());
+        }
+        self.items.push_back(Item { subject: (!goes_on).then(|| subject.clone()), ..item() });
+        dropped
+    }
+
     /// Drops the oldest messages until `bytes` fit; what the receiver has in its hands is out of reach. Returns how many were dropped.
     fn make_room(&mut self, bytes: usize, options: &SubscribeOptions) -> u64 {
         let mut dropped = 0;
         while !self.waiting.fits(bytes, options) {
-            let Some(oldest) = self.messages.pop_front() else { break };
+            let Some(oldest) = self.items.pop_front() else { break };
             self.waiting.remove(Waiting { messages: 1, bytes: cost(&oldest.body) });
             dropped += 1;
+            if oldest.subject.is_some() {
+                match self.items.front_mut() {
+                    Some(next) if next.subject.is_none() => next.subject = oldest.subject,
+                    Some(_) => {}
+                    // Its run is gone with it, and the next message has to name its subject.
+                    None => self.subject = None,
+                }
+            }
         }
         dropped
     }
@@ -256,38 +277,5 @@ impl State {
             self.pressed = false;
         }
         told
-    }
-}
-
-impl Waiting {
-    fn fits(&self, bytes: usize, options: &SubscribeOptions) -> bool {
-        self.messages == 0 || (self.messages < options.messages_max && self.bytes + bytes <= options.bytes_max)
-    }
-
-    fn exceeds(&self, options: &SubscribeOptions) -> bool {
-        self.messages > 1 && (self.messages > options.messages_max || self.bytes > options.bytes_max)
-    }
-
-    fn is_relieved(&self, options: &SubscribeOptions) -> bool {
-        self.messages <= options.messages_max / 2 && (self.bytes <= options.bytes_max / 2 || self.messages == 0)
-    }
-
-    pub(super) fn add(&mut self, bytes: usize) {
-        self.messages += 1;
-        self.bytes += bytes;
-    }
-
-    fn remove(&mut self, read: Self) {
-        // Abandoning a queue forgets what its receiver has in its hands.
-        self.messages = self.messages.saturating_sub(read.messages);
-        self.bytes = self.bytes.saturating_sub(read.bytes);
-    }
-}
-
-/// What a body counts for: the bytes it keeps alive, frame headers included.
-pub(super) fn cost(body: &Body) -> usize {
-    match body {
-        Body::Blob(blob) => blob.len(),
-        Body::Frames(frames) => frames.packed().len(),
     }
 }

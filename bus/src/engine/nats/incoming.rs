@@ -10,16 +10,17 @@ use futures_util::StreamExt;
 use tracing::debug;
 
 use super::convert::{Inbound, inbound};
+use crate::Delivery;
 use crate::replies::Replies;
+use crate::router::Receiver;
 use crate::wire::{Body, Subject};
-use crate::{Delivery, InlineHandler};
 
 /// Messages taken from the client at a time.
 const BATCH_MAX: usize = 256;
 
-/// Hands everything a subscription receives to its handler, and waits for the handler's pressure. Consecutive plain messages to one subject are
+/// Hands everything a subscription receives to its receiver, and waits for the receiver's pressure. Consecutive plain messages to one subject are
 /// one delivery.
-pub(super) async fn feed(mut subscriber: Subscriber, handler: Arc<dyn InlineHandler>) {
+pub(super) async fn feed(mut subscriber: Subscriber, receiver: Receiver) {
     let mut batch = Vec::new();
     let mut subject: Option<Subject> = None;
     let mut bodies: Vec<Body> = Vec::new();
@@ -28,29 +29,29 @@ pub(super) async fn feed(mut subscriber: Subscriber, handler: Arc<dyn InlineHand
         for message in batch.drain(..) {
             let is_same = subject.as_ref().is_some_and(|subject| *subject.as_str() == *message.subject);
             if !is_same {
-                pressures.extend(deliver_run(&*handler, subject.as_ref(), &mut bodies));
+                pressures.extend(deliver_run(&receiver, subject.as_ref(), &mut bodies));
                 subject = checked(Subject::new(&message.subject));
             }
             let (Some(subject), Some(inbound)) = (&subject, checked(inbound(message))) else { continue };
             match inbound {
                 Inbound { reply: None, meta: None, body } => bodies.push(body),
                 Inbound { reply, meta, body } => {
-                    pressures.extend(deliver_run(&*handler, Some(subject), &mut bodies));
+                    pressures.extend(deliver_run(&receiver, Some(subject), &mut bodies));
                     let delivery = Delivery { subject, reply: reply.as_ref(), meta: meta.as_deref(), bodies: std::slice::from_ref(&body) };
-                    pressures.extend(handler.deliver(delivery));
+                    pressures.extend(receiver.deliver(delivery));
                 }
             }
         }
-        pressures.extend(deliver_run(&*handler, subject.as_ref(), &mut bodies));
+        pressures.extend(deliver_run(&receiver, subject.as_ref(), &mut bodies));
         for pressure in pressures {
             pressure.relieved().await;
         }
     }
 }
 
-fn deliver_run(handler: &dyn InlineHandler, subject: Option<&Subject>, bodies: &mut Vec<Body>) -> Option<crate::Pressure> {
+fn deliver_run(receiver: &Receiver, subject: Option<&Subject>, bodies: &mut Vec<Body>) -> Option<crate::Pressure> {
     let subject = subject.filter(|_| !bodies.is_empty())?;
-    let pressure = handler.deliver(Delivery { subject, reply: None, meta: None, bodies });
+    let pressure = receiver.deliver(Delivery { subject, reply: None, meta: None, bodies });
     bodies.clear();
     pressure
 }

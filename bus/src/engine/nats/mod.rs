@@ -31,10 +31,11 @@ use self::convert::outbound;
 use self::outgoing::{Outgoing, Refused};
 use super::{Attachment, EngineOps};
 use crate::error::{ConnectError, PublishError, SubscribeError};
+use crate::message::{Offer, Offered};
 use crate::replies::Replies;
-use crate::router::{Interest, RouteCache};
+use crate::router::{Interest, Receiver, RouteCache};
 use crate::wire::limits;
-use crate::{Delivery, InlineHandler, Metrics, Overflow, Pressure, Published};
+use crate::{Delivery, Metrics, Overflow, Pressure, Published};
 
 /// How long a connection may take to be made, and how long a publish or a flush waits for one that is down.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -176,25 +177,24 @@ impl EngineOps for Nats {
         Published { receivers: 1, pressure: self.pressure() }
     }
 
-    async fn publish(&self, _cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Result<Published, PublishError> {
-        for body in delivery.bodies {
-            let outbound = self.encode(delivery, body)?;
-            let size = outbound.wire_len();
-            match timeout(PATIENCE, self.outgoing.send(outbound)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    return Err(match error.kind() {
-                        PublishErrorKind::MaxPayloadExceeded => PublishError::TooLarge { size, max: self.payload_bytes_max() },
-                        PublishErrorKind::Send | PublishErrorKind::InvalidSubject => PublishError::Closed,
-                    });
-                }
-                Err(_elapsed) => return Err(self.disconnected()),
-            }
-        }
-        Ok(Published { receivers: 1, pressure: self.pressure() })
+    fn offer<'a>(&self, _cache: Option<&RouteCache>, offer: Offer<'a>) -> Offered<'a> {
+        Offered::Waits(offer)
     }
 
-    fn attach(&self, interest: Interest, handler: Arc<dyn InlineHandler>) -> Result<Attachment, SubscribeError> {
+    async fn publish(&self, offer: Offer<'_>) -> Result<Published, PublishError> {
+        let outbound = self.encode(offer.as_delivery(), &offer.body)?;
+        let size = outbound.wire_len();
+        match timeout(PATIENCE, self.outgoing.send(outbound)).await {
+            Ok(Ok(())) => Ok(Published { receivers: 1, pressure: self.pressure() }),
+            Ok(Err(error)) => Err(match error.kind() {
+                PublishErrorKind::MaxPayloadExceeded => PublishError::TooLarge { size, max: self.payload_bytes_max() },
+                PublishErrorKind::Send | PublishErrorKind::InvalidSubject => PublishError::Closed,
+            }),
+            Err(_elapsed) => Err(self.disconnected()),
+        }
+    }
+
+    fn attach(&self, interest: Interest, receiver: Receiver) -> Result<Attachment, SubscribeError> {
         if self.subscriptions.is_cancelled() {
             return Err(SubscribeError::Closed);
         }
@@ -209,7 +209,7 @@ impl EngineOps for Nats {
             };
             drop(arrived);
             match subscribed {
-                Ok(subscriber) => incoming::feed(subscriber, handler).await,
+                Ok(subscriber) => incoming::feed(subscriber, receiver).await,
                 Err(error) => warn!(%error, filter = %interest.filter, "not subscribed"),
             }
         };

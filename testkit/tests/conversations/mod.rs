@@ -58,6 +58,14 @@ struct Places {
     publisher: SocketAddr,
 }
 
+/// A SUB whose changes have been sent.
+struct Subscriber {
+    peer: Peer,
+    version: Version,
+    /// Whether it is subscribed to everything in the end.
+    takes_all: bool,
+}
+
 struct Stage {
     program: Agent,
     _sidecar: Sidecar,
@@ -123,8 +131,15 @@ fn client() -> impl Strategy<Value = Client> {
         prop::collection::vec(request(), 1..6).prop_map(|requests| Client::Dealer { requests }),
         prop::collection::vec(body(), 1..6).prop_map(|jobs| Client::Push { jobs }),
         (version, prop::collection::vec(change, 1..6), prop::collection::vec(published, 1..8))
-            .prop_map(|(version, changes, published)| { Client::Sub { version, changes, published } }),
+            .prop_map(|(version, changes, published)| Client::Sub { version, changes: once_everything(changes), published }),
     ]
+}
+
+/// Without a second subscription of everything: nobody could tell from outside whether the cancellation between the two has been seen.
+fn once_everything(mut changes: Vec<Change>) -> Vec<Change> {
+    let mut subscribed = false;
+    changes.retain(|change| !(change.subscribes && change.prefix.is_empty() && std::mem::replace(&mut subscribed, true)));
+    changes
 }
 
 fn conversation() -> impl Strategy<Value = Conversation> {
@@ -193,7 +208,8 @@ impl Stage {
                     for change in changes {
                         send(&mut peer, pieces, &change.bytes(*version));
                     }
-                    transcript.client.extend(self.published(places, *version, peer, published));
+                    let takes_all = changes.iter().rev().find(|change| change.prefix.is_empty()).is_some_and(|change| change.subscribes);
+                    transcript.client.extend(self.published(places, Subscriber { peer, version: *version, takes_all }, published));
                 }
             }
         }
@@ -214,19 +230,27 @@ impl Stage {
     }
 
     /// Publishes once the subscriptions are in effect; what arrived, without what that took.
-    fn published(&mut self, places: Places, version: Version, mut peer: Peer, published: &[Frames]) -> Vec<Frames> {
+    ///
+    /// A probe alone would not tell: it also arrives while everything is still subscribed to and the cancellation is on its way. So a stray, which
+    /// nobody subscribes to by name, goes before each probe, and has to fare as it will in the end.
+    fn published(&mut self, places: Places, subscriber: Subscriber, published: &[Frames]) -> Vec<Frames> {
+        let Subscriber { mut peer, version, takes_all } = subscriber;
         let probe = format!("probe-{}-", self.case);
         let change = Change { subscribes: true, prefix: probe.clone().into_bytes() };
         peer.raw().send(&change.bytes(version));
         let begin = Instant::now();
-        let is_probe = |got: &Frames| got[0].starts_with(probe.as_bytes());
+        let is_probe = |got: &Frames| got[0].starts_with(probe.as_bytes()) || got[0].starts_with(b"stray-");
         let mut round = 0;
         // All earlier probes have arrived before the last one.
         'probes: loop {
             round += 1;
-            self.publish(places, &[vec![format!("{probe}{round}").into_bytes()]]);
+            let names = ["stray-", &probe].map(|name| format!("{name}{round}").into_bytes());
+            self.publish(places, &names.clone().map(|name| vec![name]));
+            let [stray, probe] = names;
+            let mut strayed = false;
             while let Ok(got) = peer.try_message(Duration::from_millis(20)) {
-                if got[0] == format!("{probe}{round}").into_bytes() {
+                strayed |= got[0] == stray;
+                if got[0] == probe && strayed == takes_all {
                     break 'probes;
                 }
             }

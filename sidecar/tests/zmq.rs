@@ -2,10 +2,11 @@
 
 mod support;
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
-use myelin_testkit::{Process, eventually, free_port, zmtp};
+use myelin_testkit::{Process, eventually, free_port, hex, zmtp};
 use serde_json::Value as Json;
 use support::{PATIENCE, Scratch};
 
@@ -34,8 +35,8 @@ fn a_pair_carries_frames_and_its_peers_are_listed_with_failed_handshakes() {
     assert_eq!(at_b.message(), [b"x".to_vec(), b"".to_vec(), b"y".to_vec()]);
     at_b.send(&[&b"z"[..]]);
     assert_eq!(at_a.message(), [b"z".to_vec()]);
-    std::io::Write::write_all(&mut std::net::TcpStream::connect(loopback(a)).expect("it listens"), b"GET /health HTTP/1.1\r\n\r\n")
-        .expect("it reads");
+    let mut stream = TcpStream::connect(loopback(a)).expect("it listens");
+    stream.write_all(b"GET /health HTTP/1.1\r\n\r\n").expect("it reads");
 
     let reply = eventually("the failure is listed", PATIENCE, || {
         let reply = listed(&scratch, &[], 2);
@@ -57,6 +58,35 @@ fn a_pair_carries_frames_and_its_peers_are_listed_with_failed_handshakes() {
         watch.wait_line("a list", PATIENCE, |line| line.contains("\"peers\"").then_some(()));
     }
     assert!(watch.ended().is_none());
+}
+
+#[test]
+fn whoever_speaks_another_protocol_is_told_apart_by_name() {
+    let port = free_port();
+    let scratch =
+        Scratch::with_free_ports(&format!("[[route]]\nname = \"line\"\nkind = \"pair\"\na = {{ bind = \"tcp://127.0.0.1:{port}\" }}\n"));
+    let (_process, _) = scratch.serve();
+    // A ClientHello of TLS 1.3: record, handshake, version, random, session, suites.
+    let client_hello = [&hex::bytes("16 0301 0031 01 00002d 0303")[..], &[0x5a; 32], &hex::bytes("00 0004 1301 1302 0100 0000")].concat();
+    for (bytes, name) in [(&client_hello[..], "peer speaks TLS"), (b"PATCH /agents HTTP/1.1\r\n\r\n", "peer speaks HTTP")] {
+        for in_one_piece in [true, false] {
+            let mut stream = TcpStream::connect(loopback(port)).expect("it listens");
+            let (first, rest) = bytes.split_at(if in_one_piece { 0 } else { 1 });
+            stream.write_all(first).expect("it reads");
+            if !in_one_piece {
+                // One byte could still become anything: we are greeted.
+                stream.read_exact(&mut [0; 64]).expect("a greeting");
+            }
+            stream.write_all(rest).expect("it still reads");
+            stream.read_to_end(&mut Vec::new()).expect("it closes");
+        }
+        eventually(name, PATIENCE, || {
+            let reply = listed(&scratch, &[], 0);
+            let failures = reply["failures"].as_array().expect("a list");
+            let named = failures.iter().filter(|failure| failure["reason"].as_str().is_some_and(|reason| reason.contains(name)));
+            (named.count() == 2).then_some(())
+        });
+    }
 }
 
 #[test]

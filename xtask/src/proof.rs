@@ -18,7 +18,7 @@ use crate::workspace::{Outcome, Workspace};
 pub(crate) struct ProofArgs {
     /// Its name; without one, all are listed.
     name: Option<String>,
-    /// CPU-minutes of each target in the proof `fuzz`.
+    /// CPU-minutes of each target of the front in the proof `fuzz`.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     minutes: u32,
 }
@@ -113,7 +113,7 @@ impl Proof {
     fn command(&self) -> String {
         match self.how {
             How::Scenario(_, scenario) => format!("myelin-loadtest bench {scenario}"),
-            How::Fuzz => "cargo +nightly fuzz run codec, session, discovery, frames, envelope".to_owned(),
+            How::Fuzz => "cargo +nightly fuzz run discovery, codec, session, curve, frames, envelope".to_owned(),
             How::Soak => SOAK.iter().fold("myelin-loadtest".to_owned(), |command, word| command + " " + word),
             How::Test => {
                 let file = self.name.replace('-', "_");

@@ -13,6 +13,7 @@ use crate::inline::Registration;
 use crate::replies::{Outcome, Replies, RepliesConfig};
 use crate::reply::ReplyTo;
 use crate::router::{Interest, RouteCache};
+use crate::streams::Streams;
 use crate::subscription::{Intake, Queue};
 use crate::wire::{Body, Filter, QueueGroup, Subject, limits};
 use crate::{
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) replies: Arc<Replies>,
     pub(crate) readers: Readers,
     pub(crate) metrics: Metrics,
+    pub(crate) streams: Option<Arc<Streams>>,
     stage: AtomicU8,
 }
 
@@ -62,13 +64,17 @@ pub(crate) enum Stage {
 impl Bus {
     /// A bus inside this process, without I/O and tasks of its own.
     pub fn embedded(config: EmbeddedConfig) -> Self {
+        Self::embedded_streams(config, None)
+    }
+
+    pub(crate) fn embedded_streams(config: EmbeddedConfig, streams: Option<Arc<Streams>>) -> Self {
         let replies = RepliesConfig {
             requests_max: config.requests_max,
             subjects_max: config.reply_subjects_max,
             subject_ttl: config.reply_subject_ttl,
         };
         let engine = Embedded::new(config.payload_bytes_max.min(limits::PAYLOAD_BYTES_CEILING), config.subscriptions_max);
-        Self::new(Engine::Embedded(engine), Arc::new(Replies::new(replies, config.metrics.clone())), config.metrics)
+        Self::new(Engine::Embedded(engine), Arc::new(Replies::new(replies, config.metrics.clone())), config.metrics, streams)
     }
 
     /// A bus over a connection to a NATS server, or to the listener of another sidecar.
@@ -83,12 +89,12 @@ impl Bus {
         let replies = RepliesConfig { requests_max, subjects_max: reply_subjects_max, subject_ttl: reply_subject_ttl };
         let replies = Arc::new(Replies::new(replies, metrics.clone()));
         let engine = Nats::connect(url, Arc::clone(&replies), metrics.clone()).await?;
-        Ok(Self::new(Engine::Nats(engine), replies, metrics))
+        Ok(Self::new(Engine::Nats(engine), replies, metrics, None))
     }
 
-    fn new(engine: Engine, replies: Arc<Replies>, metrics: Metrics) -> Self {
+    fn new(engine: Engine, replies: Arc<Replies>, metrics: Metrics, streams: Option<Arc<Streams>>) -> Self {
         let stage = AtomicU8::new(Stage::Open as u8);
-        Self::from_shared(Arc::new(Shared { engine, replies, readers: Readers::default(), metrics, stage }))
+        Self::from_shared(Arc::new(Shared { engine, replies, readers: Readers::default(), metrics, streams, stage }))
     }
 
     pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {

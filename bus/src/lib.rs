@@ -30,6 +30,7 @@ mod publisher;
 mod replies;
 mod reply;
 mod router;
+pub mod streams;
 mod subscription;
 
 pub use myelin_wire as wire;

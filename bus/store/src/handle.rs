@@ -9,7 +9,7 @@ use tokio::sync::futures::Notified;
 use crate::config::{ConsumerConfig, Name, StreamConfig};
 use crate::consumer::{Attempt, Outcome, Settled};
 use crate::error::StoreError;
-use crate::log::{Place, Segment, body_of};
+use crate::log::{Place, Segment};
 use crate::record::{BODY_BYTES_MAX, MessageRecord, Salt};
 use crate::stream::{Live, NewMessage, State};
 
@@ -368,6 +368,11 @@ impl Consumer {
             Ok((settled == Settled::Done, Some(state.tail.next_lsn() - 1)))
         })
         .await
+    }
+
+    /// The worker of a delivery is gone: the message comes again at once. Does nothing if there is no room to note it; then `ack_wait` goes on.
+    pub fn release(&self, sequence: u64, delivery: u32) {
+        self.stream.live.try_act(|state, now_ms| state.fail(self.key, sequence, delivery, Outcome::WorkerGone, "", Some(0), now_ms));
     }
 
     /// Gives the worker `ack_wait` once more. `false`: it was not this delivery's.

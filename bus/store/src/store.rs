@@ -13,7 +13,6 @@ use crate::clock::Clock;
 use crate::config::{Name, StreamConfig};
 use crate::disk::{Disk, Real};
 use crate::handle::Stream;
-use crate::log::Class;
 use crate::record::Salt;
 use crate::reserve::Reserve;
 use crate::stream::{self, Damage, Live, OpenError};

@@ -57,5 +57,17 @@ pub struct Attempt {
     pub error: Box<str>,
 }
 
+impl Attempt {
+    /// An attempt that ends now.
+    pub fn now(outcome: Outcome, error: &str) -> Self {
+        Self { at_ms: Self::now_ms(), outcome, error: crate::record::cut(error, ATTEMPT_TEXT_BYTES_MAX).into() }
+    }
+
+    /// The time of the day in milliseconds since 1970, as attempts have it.
+    pub fn now_ms() -> u64 {
+        crate::clock::Clock::default().now_ms()
+    }
+}
+
 /// Longest text that is kept with an attempt: enough for an error and its cause, and 32 of them are 32 KiB.
 pub const ATTEMPT_TEXT_BYTES_MAX: usize = 1024;

@@ -16,7 +16,7 @@ mod tail;
 
 pub(crate) use self::mark::{Mark, MarkFile};
 pub(crate) use self::open::{Damage, DamageKind, Gap, Step, open};
-pub(crate) use self::segment::{Place, Segment, SegmentHead, SegmentId, SegmentSummary, body_of};
+pub(crate) use self::segment::{Place, Segment, SegmentHead, SegmentId, SegmentSummary};
 pub(crate) use self::tail::{Batch, Class, NoRoom, Tail, Want};
 
 /// Smallest and first segment. Each next one is twice as large, so that a stream of ten messages does not take 16 MiB.

@@ -148,6 +148,15 @@ impl Live {
         }
     }
 
+    /// Does something to the state now, if there is room for its record; nobody waits for it.
+    pub(crate) fn try_act<R>(&self, act: impl FnOnce(&mut State, u64) -> Result<R, StoreError>) {
+        let mut inner = self.inner.lock();
+        if inner.phase == Phase::Open && act(&mut inner.state, self.clock.now_ms()).is_ok() {
+            self.wake(&mut inner);
+            self.changed.notify_waiters();
+        }
+    }
+
     /// Writes what the stream is beside its log.
     pub(crate) fn describe(&self, salt: Salt) -> Result<(), StoreError> {
         let config = self.read(|state| state.core.config.clone());

@@ -54,7 +54,6 @@ pub struct Receipt {
 
 /// A stored message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Stored {
     /// Its place in the stream.
     pub sequence: u64,
@@ -74,7 +73,6 @@ pub struct Stored {
 
 /// A message that a consumer was given.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct Delivered {
     /// The message; `None` if it cannot be read any more.
     pub message: Option<Stored>,
@@ -88,7 +86,6 @@ pub struct Delivered {
 
 /// How much is in a stream.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct StreamInfo {
     /// What it was asked to do.
     pub config: StreamConfig,
@@ -122,7 +119,6 @@ pub struct StreamInfo {
 
 /// How far a consumer is.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub struct ConsumerInfo {
     /// What it was asked to do.
     pub config: ConsumerConfig,
@@ -381,6 +377,11 @@ impl Consumer {
     /// When the consumer is gone or the stream closed.
     pub async fn extend(&self, sequence: u64, delivery: u32) -> Result<bool, StoreError> {
         self.act(|state, now_ms| Ok((state.extend(self.key, sequence, delivery, now_ms) == Settled::Done, None))).await
+    }
+
+    /// What it was asked to do; `None` if it is gone.
+    pub fn config(&self) -> Option<ConsumerConfig> {
+        self.stream.live.read(|state| state.core.consumer(self.key).map(|consumer| consumer.config.clone()))
     }
 
     /// How far it is; `None` if it is gone.

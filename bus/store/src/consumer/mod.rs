@@ -1,5 +1,6 @@
 //! Who has read what: positions, deliveries, attempts.
 
+mod pending;
 mod state;
 
 pub(crate) use self::state::{ConsumerState, Lease, Settled, millis};
@@ -47,7 +48,6 @@ impl Outcome {
 
 /// One delivery that did not end in an ack.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Attempt {
     /// When it ended, in milliseconds since 1970.
     pub at_ms: u64,

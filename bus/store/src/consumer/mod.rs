@@ -1,6 +1,5 @@
 //! Who has read what: positions, deliveries, attempts.
 
-mod pending;
 mod state;
 
 pub(crate) use self::state::{ConsumerState, Lease, Settled, millis};

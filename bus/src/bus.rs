@@ -1,7 +1,7 @@
 //! The handle of a bus, and what it adds to its engine.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -13,7 +13,7 @@ use crate::inline::Registration;
 use crate::replies::{Outcome, Replies, RepliesConfig};
 use crate::reply::ReplyTo;
 use crate::router::{Interest, RouteCache};
-use crate::streams::Streams;
+use crate::streams::{Attached, Streams};
 use crate::subscription::{Intake, Queue};
 use crate::wire::{Body, Filter, QueueGroup, Subject, limits};
 use crate::{
@@ -88,8 +88,13 @@ impl Bus {
         let EmbeddedConfig { requests_max, reply_subjects_max, reply_subject_ttl, metrics, .. } = EmbeddedConfig::default();
         let replies = RepliesConfig { requests_max, subjects_max: reply_subjects_max, subject_ttl: reply_subject_ttl };
         let replies = Arc::new(Replies::new(replies, metrics.clone()));
-        let engine = Nats::connect(url, Arc::clone(&replies), metrics.clone()).await?;
-        Ok(Self::new(Engine::Nats(engine), replies, metrics, None))
+        let engine = Engine::Nats(Nats::connect(url, Arc::clone(&replies), metrics.clone()).await?);
+        let (readers, stage) = (Readers::default(), AtomicU8::new(Stage::Open as u8));
+        let shared = Arc::new_cyclic(|shared| {
+            let streams = Some(Arc::new(Streams::Attached(Attached::new(shared.clone()))));
+            Shared { engine, replies, readers, metrics, streams, stage }
+        });
+        Ok(Self::from_shared(shared))
     }
 
     fn new(engine: Engine, replies: Arc<Replies>, metrics: Metrics, streams: Option<Arc<Streams>>) -> Self {
@@ -135,6 +140,18 @@ impl Bus {
     /// # Cancel safety
     /// The request may have been sent; its reply will count as late.
     pub async fn request(&self, subject: &Subject, body: Body, patience: Duration) -> Result<Message, RequestError> {
+        self.request_message(&Message::new(subject.clone(), body), patience).await
+    }
+
+    /// As [`request`](Self::request), with all that a message can carry but a reply address.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    ///
+    /// # Cancel safety
+    /// As [`request`](Self::request).
+    pub async fn request_message(&self, message: &Message, patience: Duration) -> Result<Message, RequestError> {
+        let Message { subject, meta, body, .. } = message;
         let shared = &self.shared;
         if shared.stage() > Stage::Open {
             return Err(RequestError::Closed);
@@ -144,7 +161,7 @@ impl Bus {
         };
         shared.metrics.requests.inc();
         let reply = ReplyTo::Sink(pending.sink());
-        let delivery = Delivery { subject, reply: Some(&reply), meta: None, bodies: std::slice::from_ref(&body) };
+        let delivery = Delivery { subject, reply: Some(&reply), meta: meta.as_deref(), bodies: std::slice::from_ref(body) };
         let answered = async {
             // The reply is what the requester waits for, so it does not wait for the pressure as well.
             if shared.publish(None, delivery).await?.receivers == 0 {
@@ -227,6 +244,10 @@ impl Bus {
     /// What this bus counts.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -313,6 +334,14 @@ impl Shared {
             Stage::Open => false,
             Stage::Draining => delivery.reply.is_some() && !self.replies.owns(delivery.subject),
             Stage::Closed => true,
+        }
+    }
+
+    /// Whether anybody gets what is published on `subject`, as far as this process can tell: a server does not say.
+    pub(crate) fn is_heard(&self, subject: &Subject) -> bool {
+        match &self.engine {
+            Engine::Embedded(engine) => self.replies.owns(subject) || engine.is_heard(subject),
+            Engine::Nats(_) => true,
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Attachment, EngineOps};
 use crate::error::{PublishError, SubscribeError};
 use crate::router::{Interest, RouteCache, Router};
+use crate::wire::Subject;
 use crate::{Delivery, InlineHandler, Published};
 
 #[derive(Debug)]
@@ -17,6 +18,10 @@ pub(crate) struct Embedded {
 impl Embedded {
     pub(crate) fn new(payload_bytes_max: usize, subscriptions_max: usize) -> Self {
         Self { router: Router::new(subscriptions_max), payload_bytes_max, subscriptions_max }
+    }
+
+    pub(crate) fn is_heard(&self, subject: &Subject) -> bool {
+        self.router.is_heard(subject)
     }
 }
 

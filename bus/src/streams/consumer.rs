@@ -19,6 +19,7 @@ pub struct Consumer {
     pub(super) stream: Name,
     pub(super) name: Name,
     pub(super) deliveries_max: u32,
+    pub(super) ack_wait: Duration,
 }
 
 /// How long one look at an engine waits; a worker that waits longer looks again.
@@ -110,7 +111,7 @@ impl Consumer {
                 match bury(&self.streams, origin, reason, &attempts, message.as_ref()).await {
                     Ok(()) => {
                         warn!(stream = %self.stream, consumer = %self.name, sequence, reason = reason.as_str(), "dead letter");
-                        self.streams.ack(&self.stream, &self.name, &[sequence]).await?;
+                        self.streams.ack(&self.stream, &self.name, sequence, deliveries).await?;
                     }
                     Err(cause) => {
                         error!(stream = %self.stream, consumer = %self.name, sequence, %cause, "a message cannot become a dead letter yet");

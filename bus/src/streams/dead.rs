@@ -43,6 +43,9 @@ pub enum Fault {
 }
 
 impl DeadReason {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::MaxDeliver, Self::Term, Self::Expired, Self::Malformed];
+
     /// The word for it in headers and filters.
     pub fn as_str(self) -> &'static str {
         match self {

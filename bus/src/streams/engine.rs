@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use myelin_store::{ConsumerConfig, ConsumerInfo, Delivered, Name, Outcome, Stored, StreamConfig, StreamInfo};
 
+use super::attached::Attached;
 use super::error::{ConsumeError, PublishDurableError, StreamError};
 use super::local::Local;
 use super::verbs::Receipt;
@@ -37,6 +38,8 @@ pub(crate) struct Failure<'a> {
 pub(crate) enum Streams {
     /// A store in this process.
     Local(Local),
+    /// A sidecar behind our connection.
+    Attached(Attached),
 }
 
 impl Streams {
@@ -44,6 +47,23 @@ impl Streams {
     pub(crate) fn release(&self, stream: &Name, consumer: &Name, sequence: u64, delivery: u32) {
         match self {
             Self::Local(engine) => engine.release(stream, consumer, sequence, delivery),
+            Self::Attached(engine) => engine.release(stream, consumer, sequence, delivery),
+        }
+    }
+
+    /// How much is in each stream, as far as that is known in this process.
+    pub(crate) fn infos(&self) -> Vec<StreamInfo> {
+        match self {
+            Self::Local(engine) => engine.infos(),
+            Self::Attached(_) => Vec::new(),
+        }
+    }
+
+    /// What each stream stores.
+    pub(crate) fn subjects(&self) -> Vec<(Name, Vec<Filter>)> {
+        match self {
+            Self::Local(engine) => engine.subjects(),
+            Self::Attached(_) => Vec::new(),
         }
     }
 
@@ -51,6 +71,7 @@ impl Streams {
     pub(crate) fn close(&self) {
         match self {
             Self::Local(engine) => engine.close(),
+            Self::Attached(_) => {}
         }
     }
 }
@@ -80,13 +101,15 @@ pub(crate) trait StreamEngine {
 
     async fn put_consumer(&self, stream: &Name, config: &ConsumerConfig) -> Result<ConsumerInfo, StreamError>;
 
+    async fn consumer(&self, stream: &Name, consumer: &Name) -> Result<ConsumerConfig, StreamError>;
+
     async fn delete_consumer(&self, stream: &Name, consumer: &Name) -> Result<bool, StreamError>;
 
     /// Messages for a worker: at least one, or none when `wait` is over.
     async fn lease(&self, stream: &Name, consumer: &Name, max: usize, wait: Duration) -> Result<Vec<Delivered>, ConsumeError>;
 
-    /// Settles messages; how many of them were pending.
-    async fn ack(&self, stream: &Name, consumer: &Name, sequences: &[u64]) -> Result<usize, ConsumeError>;
+    /// Settles a message; `false` if it was settled before.
+    async fn ack(&self, stream: &Name, consumer: &Name, sequence: u64, delivery: u32) -> Result<bool, ConsumeError>;
 
     /// Ends a delivery; `false` if it had ended before.
     async fn fail(&self, stream: &Name, consumer: &Name, failure: Failure<'_>) -> Result<bool, ConsumeError>;
@@ -100,6 +123,7 @@ macro_rules! forward {
     ($self:ident, $method:ident($($argument:expr),*)) => {
         match $self {
             Self::Local(engine) => engine.$method($($argument),*).await,
+            Self::Attached(engine) => engine.$method($($argument),*).await,
         }
     };
 }
@@ -145,6 +169,10 @@ impl StreamEngine for Streams {
         forward!(self, put_consumer(stream, config))
     }
 
+    async fn consumer(&self, stream: &Name, consumer: &Name) -> Result<ConsumerConfig, StreamError> {
+        forward!(self, consumer(stream, consumer))
+    }
+
     async fn delete_consumer(&self, stream: &Name, consumer: &Name) -> Result<bool, StreamError> {
         forward!(self, delete_consumer(stream, consumer))
     }
@@ -153,8 +181,8 @@ impl StreamEngine for Streams {
         forward!(self, lease(stream, consumer, max, wait))
     }
 
-    async fn ack(&self, stream: &Name, consumer: &Name, sequences: &[u64]) -> Result<usize, ConsumeError> {
-        forward!(self, ack(stream, consumer, sequences))
+    async fn ack(&self, stream: &Name, consumer: &Name, sequence: u64, delivery: u32) -> Result<bool, ConsumeError> {
+        forward!(self, ack(stream, consumer, sequence, delivery))
     }
 
     async fn fail(&self, stream: &Name, consumer: &Name, failure: Failure<'_>) -> Result<bool, ConsumeError> {

@@ -39,9 +39,23 @@ pub enum StreamError {
         /// What is wrong with it.
         reason: Box<str>,
     },
+    /// The stream has no message of this sequence, or it cannot be read any more.
+    #[error("stream {stream:?} has no message {sequence}", stream = stream.as_str())]
+    NoMessage {
+        /// The stream.
+        stream: Name,
+        /// What was asked for.
+        sequence: u64,
+    },
     /// The disk is full, and so is the reserve.
     #[error("the disk is full")]
     StorageFull,
+    /// The sidecar that has the streams did not answer.
+    #[error("the sidecar does not answer: {reason}")]
+    Unreachable {
+        /// What the connection says about it.
+        reason: Box<str>,
+    },
     /// The stream is closed or cannot be written any more.
     #[error("stream {stream:?} is closed: {cause}", stream = stream.as_str())]
     Closed {
@@ -89,6 +103,18 @@ pub enum PublishDurableError {
         /// Bytes that the bus carries.
         max: usize,
     },
+    /// The sidecar that has the streams did not answer.
+    #[error("the sidecar does not answer: {reason}")]
+    Unreachable {
+        /// What the connection says about it.
+        reason: Box<str>,
+    },
+    /// The message, or what is asked for with it, makes no sense to the server.
+    #[error("{reason}")]
+    Refused {
+        /// What it says.
+        reason: Box<str>,
+    },
     /// The stream is closed or broke while the message was being stored.
     #[error("stream {stream:?} is closed: {cause}", stream = stream.as_str())]
     Closed {
@@ -126,12 +152,12 @@ pub enum ConsumeError {
 impl StreamError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::StorageFull)
+        matches!(self, Self::StorageFull | Self::Unreachable { .. })
     }
 
     /// Whether it may have been done all the same.
     pub fn may_have_happened(&self) -> bool {
-        matches!(self, Self::Closed { .. })
+        matches!(self, Self::Closed { .. } | Self::Unreachable { .. })
     }
 
     pub(crate) fn of(stream: &Name, error: StoreError) -> Self {
@@ -160,12 +186,12 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 impl PublishDurableError {
     /// Whether the same call may succeed later.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::StreamFull { .. } | Self::StorageFull)
+        matches!(self, Self::StreamFull { .. } | Self::StorageFull | Self::Unreachable { .. })
     }
 
     /// Whether it may be stored all the same. With a message id, publishing again is safe.
     pub fn may_have_happened(&self) -> bool {
-        matches!(self, Self::Closed { .. })
+        matches!(self, Self::Closed { .. } | Self::Unreachable { .. })
     }
 
     pub(crate) fn of(stream: &Name, error: StoreError) -> Self {

@@ -7,7 +7,7 @@ use myelin_store::{Attempt, Outcome, Stored};
 
 use super::dead::{DeadReason, Origin, bury};
 use super::engine::{Failure, StreamEngine, Streams};
-use super::error::{ConsumeError, StreamError};
+use super::error::ConsumeError;
 use super::headers;
 use crate::wire::Body;
 use crate::{Message, payload};
@@ -69,9 +69,9 @@ impl Job {
     /// # Cancel safety
     /// It may have been acked.
     pub async fn ack(mut self) -> Result<(), ConsumeError> {
-        let settled = self.streams.ack(&self.stream, &self.consumer, &[self.sequence]).await?;
+        let is_settled = self.streams.ack(&self.stream, &self.consumer, self.sequence, self.deliveries).await?;
         self.is_settled = true;
-        if settled == 1 { Ok(()) } else { Err(ConsumeError::Stale { sequence: self.sequence }) }
+        if is_settled { Ok(()) } else { Err(ConsumeError::Stale { sequence: self.sequence }) }
     }
 
     /// The message could not be handled now: it comes again after `delay`, or after the consumer's backoff. `error` is kept for whoever looks
@@ -94,16 +94,11 @@ impl Job {
     /// # Cancel safety
     /// It may be a dead letter, or come again.
     pub async fn term(mut self, reason: &str) -> Result<(), ConsumeError> {
-        // Noted as an attempt first, so that the letter has it even if it is another process that moves it.
-        let delay = Some(TERM_PATIENCE);
-        self.end(Outcome::Term, reason, delay).await?;
-        let mut attempts = std::mem::take(&mut self.attempts);
-        attempts.push(Attempt::now(Outcome::Term, reason));
+        let attempts = std::mem::take(&mut self.attempts);
         let origin = Origin { stream: &self.stream, consumer: &self.consumer, sequence: self.sequence };
-        let buried = bury(&self.streams, origin, DeadReason::Term, &attempts, Some(&self.stored)).await;
-        buried.map_err(|cause| ConsumeError::DeadLetter { sequence: self.sequence, cause: Box::new(cause) })?;
-        self.streams.ack(&self.stream, &self.consumer, &[self.sequence]).await?;
-        Ok(())
+        let ended = terminate(&self.streams, origin, self.deliveries, reason, attempts, Some(&self.stored)).await;
+        self.is_settled = ended.is_ok();
+        ended
     }
 
     /// The worker is still at it and needs `ack_wait` once more.
@@ -118,12 +113,44 @@ impl Job {
         if extended { Ok(()) } else { Err(ConsumeError::Stale { sequence: self.sequence }) }
     }
 
+    /// It is in other hands now, and dropping it means nothing.
+    pub(super) fn forget(mut self) {
+        self.is_settled = true;
+    }
+
     async fn end(&mut self, outcome: Outcome, error: &str, delay: Option<Duration>) -> Result<(), ConsumeError> {
         let failure = Failure { sequence: self.sequence, delivery: self.deliveries, outcome, error, delay };
         let ended = self.streams.fail(&self.stream, &self.consumer, failure).await?;
         self.is_settled = true;
         if ended { Ok(()) } else { Err(ConsumeError::Stale { sequence: self.sequence }) }
     }
+}
+
+/// Makes a dead letter of a message that a worker gave up. What is not given of it is read again.
+pub(super) async fn terminate(
+    streams: &Streams,
+    origin: Origin<'_>,
+    delivery: u32,
+    reason: &str,
+    mut attempts: Vec<Attempt>,
+    stored: Option<&Stored>,
+) -> Result<(), ConsumeError> {
+    let Origin { stream, consumer, sequence } = origin;
+    if let Streams::Attached(engine) = streams {
+        // The other side does all of it, having this code too.
+        return engine.term(stream, consumer, sequence, delivery, reason).await;
+    }
+    // Noted as an attempt first, so that the letter has it even if it is another process that moves it.
+    let failure = Failure { sequence, delivery, outcome: Outcome::Term, error: reason, delay: Some(TERM_PATIENCE) };
+    if !streams.fail(stream, consumer, failure).await? {
+        return Err(ConsumeError::Stale { sequence });
+    }
+    attempts.push(Attempt::now(Outcome::Term, reason));
+    let read = if stored.is_none() { streams.get(stream, sequence).await? } else { None };
+    let buried = bury(streams, origin, DeadReason::Term, &attempts, stored.or(read.as_ref())).await;
+    buried.map_err(|cause| ConsumeError::DeadLetter { sequence, cause: Box::new(cause) })?;
+    streams.ack(stream, consumer, sequence, delivery).await?;
+    Ok(())
 }
 
 /// How long a terminated message is kept from other workers while it is moved.
@@ -141,9 +168,4 @@ impl Drop for Job {
 pub(super) fn message_of(stored: &Stored) -> Message {
     let (meta, body) = payload::decode(stored.payload.clone(), headers::decode(stored.headers.clone()));
     Message { subject: stored.subject.clone(), reply: None, meta, body }
-}
-
-/// So that a stream that is gone reads as one error everywhere.
-pub(super) fn gone(error: &ConsumeError) -> bool {
-    matches!(error, ConsumeError::Stream(StreamError::NoStream { .. } | StreamError::NoConsumer { .. } | StreamError::Closed { .. }))
 }

@@ -68,14 +68,23 @@ impl Local {
         self.store.stream(stream).ok_or_else(|| StreamError::NoStream { stream: stream.clone() })
     }
 
-    fn consumer(&self, stream: &Name, consumer: &Name) -> Result<myelin_store::Consumer, StreamError> {
+    pub(crate) fn infos(&self) -> Vec<StreamInfo> {
+        self.store.streams().iter().map(Stream::info).collect()
+    }
+
+    /// What each stream stores.
+    pub(crate) fn subjects(&self) -> Vec<(Name, Vec<Filter>)> {
+        self.takers.read().iter().map(|(filters, stream)| (stream.name().clone(), filters.clone())).collect()
+    }
+
+    fn open_consumer(&self, stream: &Name, consumer: &Name) -> Result<myelin_store::Consumer, StreamError> {
         let found = self.find(stream)?.consumer(consumer);
         found.ok_or_else(|| StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() })
     }
 
     /// A worker is gone: what it had comes again at once, as far as there is room to note it; else when `ack_wait` is over.
     pub(crate) fn release(&self, stream: &Name, consumer: &Name, sequence: u64, delivery: u32) {
-        if let Ok(consumer) = self.consumer(stream, consumer) {
+        if let Ok(consumer) = self.open_consumer(stream, consumer) {
             consumer.release(sequence, delivery);
         }
     }
@@ -110,7 +119,7 @@ impl StreamEngine for Local {
     }
 
     async fn streams(&self) -> Result<Vec<StreamInfo>, StreamError> {
-        Ok(self.store.streams().iter().map(Stream::info).collect())
+        Ok(self.infos())
     }
 
     async fn store(&self, record: &Record) -> Result<Receipt, PublishDurableError> {
@@ -150,12 +159,17 @@ impl StreamEngine for Local {
         consumer.info().ok_or_else(|| StreamError::NoConsumer { stream: stream.clone(), consumer: config.name.clone() })
     }
 
+    async fn consumer(&self, stream: &Name, consumer: &Name) -> Result<ConsumerConfig, StreamError> {
+        let config = self.open_consumer(stream, consumer)?.config();
+        config.ok_or_else(|| StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() })
+    }
+
     async fn delete_consumer(&self, stream: &Name, consumer: &Name) -> Result<bool, StreamError> {
         self.find(stream)?.delete_consumer(consumer).await.map_err(|error| StreamError::of(stream, error))
     }
 
     async fn lease(&self, stream: &Name, consumer: &Name, max: usize, wait: Duration) -> Result<Vec<Delivered>, ConsumeError> {
-        let consumer = self.consumer(stream, consumer)?;
+        let consumer = self.open_consumer(stream, consumer)?;
         let end = Instant::now() + wait;
         loop {
             // Registered before looking, so that nothing can come in between unseen.
@@ -173,20 +187,21 @@ impl StreamEngine for Local {
         }
     }
 
-    async fn ack(&self, stream: &Name, consumer: &Name, sequences: &[u64]) -> Result<usize, ConsumeError> {
-        let consumer = self.consumer(stream, consumer)?;
-        consumer.ack(sequences).await.map_err(|error| failed(stream, &consumer, error))
+    async fn ack(&self, stream: &Name, consumer: &Name, sequence: u64, _delivery: u32) -> Result<bool, ConsumeError> {
+        let consumer = self.open_consumer(stream, consumer)?;
+        let settled = consumer.ack(&[sequence]).await.map_err(|error| failed(stream, &consumer, error))?;
+        Ok(settled == 1)
     }
 
     async fn fail(&self, stream: &Name, consumer: &Name, failure: Failure<'_>) -> Result<bool, ConsumeError> {
-        let consumer = self.consumer(stream, consumer)?;
+        let consumer = self.open_consumer(stream, consumer)?;
         let delay_ms = failure.delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
         let ended = consumer.fail(failure.sequence, failure.delivery, failure.outcome, failure.error, delay_ms).await;
         ended.map_err(|error| failed(stream, &consumer, error))
     }
 
     async fn extend(&self, stream: &Name, consumer: &Name, sequence: u64, delivery: u32) -> Result<bool, ConsumeError> {
-        let consumer = self.consumer(stream, consumer)?;
+        let consumer = self.open_consumer(stream, consumer)?;
         consumer.extend(sequence, delivery).await.map_err(|error| failed(stream, &consumer, error))
     }
 }

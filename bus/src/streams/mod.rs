@@ -6,12 +6,16 @@
 //! The guarantee: a message whose publish was acknowledged is delivered at least once, or is a dead letter, or went by a limit that the
 //! operator named.
 
+mod api;
+mod attached;
+mod collector;
 mod consumer;
 mod dead;
 mod engine;
 mod error;
 mod headers;
 mod job;
+mod letters;
 mod local;
 mod verbs;
 
@@ -20,6 +24,9 @@ pub use myelin_store::{
     StreamInfo,
 };
 
+pub use self::api::{StreamServer, StreamServerMetrics};
+pub(crate) use self::attached::Attached;
+pub use self::collector::StreamsCollector;
 pub use self::consumer::Consumer;
 pub use self::dead::{DEAD_LETTER_SUBJECTS, DEAD_LETTERS, DeadReason, Fault};
 pub(crate) use self::engine::Streams;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use myelin_store::{ConsumerConfig, OpenError, StreamConfig, StreamInfo};
+use myelin_store::{ConsumerConfig, OpenError, Stored, StreamConfig, StreamInfo};
 
 use super::engine::{Record, StreamEngine, Streams};
 use super::error::{PublishDurableError, StreamError};
+use super::job::message_of;
 use super::local::{Local, StoreConfig, StoreReport};
 use super::{Consumer, Name, headers};
 use crate::wire::Filter;
@@ -121,6 +122,23 @@ impl Bus {
             stream: stream.clone(),
             name: config.name.clone(),
             deliveries_max: config.deliveries_max,
+            ack_wait: config.ack_wait,
+        })
+    }
+
+    /// A worker's side of a consumer that somebody made.
+    ///
+    /// # Errors
+    /// When there is no such consumer.
+    pub async fn consumer(&self, stream: &Name, consumer: &Name) -> Result<Consumer, StreamError> {
+        let streams = self.streams()?;
+        let config = streams.consumer(stream, consumer).await?;
+        Ok(Consumer {
+            streams: Arc::clone(streams),
+            stream: stream.clone(),
+            name: config.name,
+            deliveries_max: config.deliveries_max,
+            ack_wait: config.ack_wait,
         })
     }
 
@@ -171,6 +189,26 @@ impl Bus {
     /// The message may be gone.
     pub async fn delete_message(&self, stream: &Name, sequence: u64) -> Result<bool, StreamError> {
         self.streams()?.remove(stream, sequence).await
+    }
+
+    /// Up to `max` sequences of a stream from `from` on whose subjects match, in order.
+    ///
+    /// # Errors
+    /// When there is no such stream.
+    pub async fn sequences(&self, stream: &Name, from: u64, max: usize, filter: Option<&Filter>) -> Result<Vec<u64>, StreamError> {
+        self.streams()?.sequences(stream, from, max, filter).await
+    }
+
+    /// Reads one message as it was published. `None` if it is not there, or cannot be read any more.
+    ///
+    /// # Errors
+    /// When there is no such stream, or its file cannot be read.
+    pub async fn get_message(&self, stream: &Name, sequence: u64) -> Result<Option<Message>, StreamError> {
+        Ok(self.get_stored(stream, sequence).await?.as_ref().map(message_of))
+    }
+
+    pub(super) async fn get_stored(&self, stream: &Name, sequence: u64) -> Result<Option<Stored>, StreamError> {
+        self.streams()?.get(stream, sequence).await
     }
 
     /// Deletes a consumer. Tells whether there was one.

@@ -92,18 +92,20 @@ pub(super) const DURABILITIES: [(&str, Durability); 3] =
     [("synced", Durability::Synced), ("os_buffered", Durability::OsBuffered), ("memory", Durability::Memory)];
 
 /// A stream as it is asked for.
-pub(super) fn stream_config(name: Name, body: &[u8]) -> Asked<StreamConfig> {
+pub(in super::super) fn stream_config(name: Name, body: &[u8]) -> Asked<StreamConfig> {
+    changed(StreamConfig::new(name, Vec::new()), body)
+}
+
+/// A stream as it is, but for what is asked for.
+pub(super) fn changed(mut config: StreamConfig, body: &[u8]) -> Asked<StreamConfig> {
     let mut fields = Fields::parse(body)?;
-    let mut subjects = Vec::new();
-    for subject in fields.list("subjects")?.unwrap_or_default() {
-        let text = subject.as_str().ok_or_else(|| invalid("subjects", format!("{subject} is not a text")))?;
-        subjects.push(Filter::new(text).map_err(|error| invalid("subjects", error.to_string()))?);
+    if let Some(subjects) = fields.list("subjects")? {
+        config.subjects = subjects.iter().map(subject_filter).collect::<Asked<_>>()?;
     }
-    let mut config = StreamConfig::new(name, subjects);
     config.retention = fields.one_of("retention", &RETENTIONS)?.unwrap_or(config.retention);
     config.messages_max = fields.number("messages_max")?.unwrap_or(config.messages_max);
     config.bytes_max = fields.number("bytes_max")?.unwrap_or(config.bytes_max);
-    config.age_max = fields.duration("age_max_ms")?;
+    config.age_max = fields.duration("age_max_ms")?.or(config.age_max);
     config.on_full = fields.one_of("on_full", &ON_FULL)?.unwrap_or(config.on_full);
     config.dedup_window = fields.duration("dedup_window_ms")?.unwrap_or(config.dedup_window);
     config.durability = fields.one_of("durability", &DURABILITIES)?.unwrap_or(config.durability);
@@ -112,8 +114,13 @@ pub(super) fn stream_config(name: Name, body: &[u8]) -> Asked<StreamConfig> {
     Ok(config)
 }
 
+fn subject_filter(subject: &Value) -> Asked<Filter> {
+    let text = subject.as_str().ok_or_else(|| invalid("subjects", format!("{subject} is not a text")))?;
+    Filter::new(text).map_err(|error| invalid("subjects", error.to_string()))
+}
+
 /// A consumer as it is asked for.
-pub(super) fn consumer_config(name: Name, body: &[u8]) -> Asked<ConsumerConfig> {
+pub(in super::super) fn consumer_config(name: Name, body: &[u8]) -> Asked<ConsumerConfig> {
     let mut fields = Fields::parse(body)?;
     let mut config = ConsumerConfig::new(name);
     config.filter = fields.filter("filter")?;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::error::{ConsumeError, PublishDurableError, StreamError, chain};
 use super::super::headers;
+use super::super::letters::Letter;
 use super::super::verbs::Receipt;
 use super::asked::{DURABILITIES, ON_FULL, RETENTIONS};
 use crate::wire::Filter;
@@ -19,7 +20,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn config(config: &StreamConfig) -> Value {
+pub(in super::super) fn config(config: &StreamConfig) -> Value {
     json!({
         "subjects": config.subjects.iter().map(Filter::as_str).collect::<Vec<_>>(),
         "retention": word(&RETENTIONS, &config.retention),
@@ -33,7 +34,7 @@ fn config(config: &StreamConfig) -> Value {
     })
 }
 
-fn consumer_config(config: &ConsumerConfig) -> Value {
+pub(in super::super) fn consumer_config(config: &ConsumerConfig) -> Value {
     json!({
         "filter": config.filter.as_ref().map(Filter::as_str),
         "in_flight_max": config.in_flight_max,
@@ -83,10 +84,8 @@ pub(super) fn receipt(receipt: &Receipt) -> Value {
 
 /// A stored message; its payload as text where it is one, else in hexadecimal.
 pub(super) fn stored(stored: &Stored) -> Value {
-    let headers: Vec<_> = headers::decode(stored.headers.clone())
-        .into_iter()
-        .map(|(name, value)| json!([name, String::from_utf8_lossy(&value)]))
-        .collect();
+    let headers: Vec<_> =
+        headers::decode(stored.headers.clone()).into_iter().map(|(name, value)| json!([name, String::from_utf8_lossy(&value)])).collect();
     let (text, hex) = match str::from_utf8(&stored.payload) {
         Ok(text) => (Some(text), None),
         Err(_) => (None, Some(stored.payload.iter().map(|byte| format!("{byte:02x}")).collect::<String>())),
@@ -104,39 +103,78 @@ pub(super) fn stored(stored: &Stored) -> Value {
     })
 }
 
-fn error(code: &str, retryable: bool, cause: &dyn std::error::Error) -> Value {
-    json!({ "error": { "code": code, "message": chain(cause), "retryable": retryable } })
+/// A dead letter without its payload.
+pub(super) fn letter(letter: &Letter) -> Value {
+    json!({
+        "sequence": letter.sequence,
+        "stream": letter.stream,
+        "consumer": letter.consumer,
+        "stream_sequence": letter.origin,
+        "subject": letter.subject,
+        "reason": letter.reason,
+        "fault": letter.fault,
+        "dead_ms": letter.dead_ms,
+        "payload_bytes": letter.payload_bytes,
+        "replays": letter.replays,
+        "attempts": serde_json::from_str::<Value>(&letter.attempts).unwrap_or_default(),
+    })
+}
+
+/// So many workers wait that another one cannot.
+pub(super) fn too_many() -> Value {
+    json!({ "error": { "code": "too_many", "message": "too many workers wait for messages", "retryable": true } })
+}
+
+pub(super) fn answer_too_large(size: usize, max: usize) -> Value {
+    let message = format!("the answer has {size} bytes, and the bus carries {max}: ask for less, or for the message as it is (raw)");
+    json!({ "error": { "code": "too_large", "message": message, "retryable": false } })
+}
+
+fn error(code: &str, retryable: bool, cause: &dyn std::error::Error, facts: Value) -> Value {
+    let mut error = json!({ "code": code, "message": chain(cause), "retryable": retryable });
+    if let (Value::Object(error), Value::Object(facts)) = (&mut error, facts) {
+        error.extend(facts);
+    }
+    json!({ "error": error })
 }
 
 pub(super) fn stream_error(cause: &StreamError) -> Value {
-    let code = match cause {
-        StreamError::NoStore => "no_store",
-        StreamError::NoStream { .. } => "no_stream",
-        StreamError::NoConsumer { .. } => "no_consumer",
-        StreamError::Overlap { .. } => "overlap",
-        StreamError::Invalid { .. } => "invalid",
-        StreamError::StorageFull => "storage_full",
-        StreamError::Closed { .. } => "closed",
+    let (code, facts) = match cause {
+        StreamError::NoStore => ("no_store", Value::Null),
+        StreamError::NoStream { stream } => ("no_stream", json!({ "stream": stream.as_str() })),
+        StreamError::NoConsumer { stream, consumer } => {
+            ("no_consumer", json!({ "stream": stream.as_str(), "consumer": consumer.as_str() }))
+        }
+        StreamError::NoMessage { stream, sequence } => ("no_message", json!({ "stream": stream.as_str(), "sequence": sequence })),
+        StreamError::Overlap { other } => ("overlap", json!({ "other": other.as_str() })),
+        StreamError::Invalid { field, reason } => ("invalid", json!({ "field": field, "reason": reason })),
+        StreamError::StorageFull => ("storage_full", Value::Null),
+        StreamError::Unreachable { .. } => ("unreachable", Value::Null),
+        StreamError::Closed { stream, cause } => ("closed", json!({ "stream": stream.as_str(), "cause": cause })),
     };
-    error(code, cause.is_retryable(), cause)
+    error(code, cause.is_retryable(), cause, facts)
 }
 
 pub(super) fn publish_error(cause: &PublishDurableError) -> Value {
-    let code = match cause {
-        PublishDurableError::NoStream { .. } => "no_stream",
-        PublishDurableError::StreamFull { .. } => "stream_full",
-        PublishDurableError::StorageFull => "storage_full",
-        PublishDurableError::WrongLastSequence { .. } => "wrong_last_sequence",
-        PublishDurableError::TooLarge { .. } => "too_large",
-        PublishDurableError::Closed { .. } => "closed",
+    let (code, facts) = match cause {
+        PublishDurableError::NoStream { subject } => ("no_stream", json!({ "subject": subject.as_str() })),
+        PublishDurableError::StreamFull { stream, messages, bytes } => {
+            ("stream_full", json!({ "stream": stream.as_str(), "messages": messages, "bytes": bytes }))
+        }
+        PublishDurableError::StorageFull => ("storage_full", Value::Null),
+        PublishDurableError::WrongLastSequence { last } => ("wrong_last_sequence", json!({ "last": last })),
+        PublishDurableError::TooLarge { size, max } => ("too_large", json!({ "size": size, "max": max })),
+        PublishDurableError::Unreachable { .. } => ("unreachable", Value::Null),
+        PublishDurableError::Refused { .. } => ("invalid", Value::Null),
+        PublishDurableError::Closed { stream, cause } => ("closed", json!({ "stream": stream.as_str(), "cause": cause })),
     };
-    error(code, cause.is_retryable(), cause)
+    error(code, cause.is_retryable(), cause, facts)
 }
 
 pub(super) fn consume_error(cause: &ConsumeError) -> Value {
     match cause {
         ConsumeError::Stream(cause) => stream_error(cause),
-        ConsumeError::Stale { .. } => error("stale", false, cause),
-        ConsumeError::DeadLetter { .. } => error("dead_letter", cause.is_retryable(), cause),
+        ConsumeError::Stale { sequence } => error("stale", false, cause, json!({ "sequence": sequence })),
+        ConsumeError::DeadLetter { sequence, .. } => error("dead_letter", cause.is_retryable(), cause, json!({ "sequence": sequence })),
     }
 }

@@ -1,6 +1,6 @@
 //! A directory of streams.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -29,6 +29,8 @@ struct Shared {
     reserve: Reserve,
     clock: Clock,
     streams: Mutex<BTreeMap<Name, Arc<Live>>>,
+    /// Streams that could not be opened, whose directories nobody touches.
+    closed: BTreeSet<Name>,
     /// Held for as long as the store is open, so that no other process writes the same files.
     _lock: Option<fs::File>,
 }
@@ -52,6 +54,12 @@ pub enum CreateError {
     /// There is one of this name already.
     #[error("stream {name:?} exists", name = name.as_str())]
     Exists {
+        /// Its name.
+        name: Name,
+    },
+    /// There is one of this name that could not be opened. Its directory is left as it is for whoever can repair it.
+    #[error("stream {name:?} exists and could not be opened", name = name.as_str())]
+    Unopened {
         /// Its name.
         name: Name,
     },
@@ -85,13 +93,17 @@ impl Store {
         Self::open_disk(Disk::Real(Real::new(directory)), Some(lock))
     }
 
-    fn open_disk(disk: Disk, lock: Option<fs::File>) -> Result<Opened, OpenError> {
+    pub(crate) fn open_disk(disk: Disk, lock: Option<fs::File>) -> Result<Opened, OpenError> {
         let failed = |source| OpenError::Io { what: "streams".into(), source };
         disk.create_directory("streams").map_err(failed)?;
         let reserve = Reserve::open(&disk).map_err(failed)?;
         let clock = Clock::default();
         let (mut streams, mut damage, mut unopened) = (BTreeMap::new(), Vec::new(), Vec::new());
         for name in disk.list("streams").map_err(failed)?.iter().filter_map(|name| Name::new(name).ok()) {
+            if stream::is_leftover(&disk, &name).map_err(failed)? {
+                stream::remove(&disk, &name)?;
+                continue;
+            }
             match stream::open(&disk, &reserve, &name, clock.now_ms()) {
                 Ok((state, missing)) => {
                     damage.extend(missing);
@@ -105,7 +117,8 @@ impl Store {
         if let Err(error) = reserve.fill() {
             warn!(%error, bytes = reserve.bytes(), "the reserve is not whole");
         }
-        let shared = Shared { disk, reserve, clock, streams: Mutex::new(streams), _lock: lock };
+        let closed = unopened.iter().map(|(name, _)| name.clone()).collect();
+        let shared = Shared { disk, reserve, clock, streams: Mutex::new(streams), closed, _lock: lock };
         Ok(Opened { store: Self { shared: Arc::new(shared) }, damage, unopened })
     }
 
@@ -118,6 +131,9 @@ impl Store {
         let mut streams = shared.streams.lock();
         if streams.contains_key(&config.name) {
             return Err(CreateError::Exists { name: config.name });
+        }
+        if shared.closed.contains(&config.name) {
+            return Err(CreateError::Unopened { name: config.name });
         }
         if let Some(other) = overlapping(&streams, &config) {
             return Err(CreateError::Overlap { other });
@@ -148,10 +164,7 @@ impl Store {
     pub fn delete(&self, name: &Name) -> Result<bool, OpenError> {
         let Some(live) = self.shared.streams.lock().remove(name) else { return Ok(false) };
         live.close();
-        let directory = stream::directory(name);
-        // Without its description a directory is no stream, even if the rest cannot be removed now.
-        let removed = self.shared.disk.remove(&format!("{directory}/stream")).and_then(|()| self.shared.disk.remove_directory(&directory));
-        removed.map_err(|source| OpenError::Io { what: directory.into(), source })?;
+        stream::remove(&self.shared.disk, name)?;
         Ok(true)
     }
 
@@ -159,6 +172,13 @@ impl Store {
     pub fn close(&self) {
         let streams = std::mem::take(&mut *self.shared.streams.lock());
         streams.values().for_each(|live| live.close());
+    }
+}
+
+/// Nobody writes the files any more when the lock on them is given back.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.streams.get_mut().values().for_each(|live| live.close());
     }
 }
 

@@ -1,5 +1,7 @@
 //! What was acknowledged is there after the store was closed and opened again: messages, positions, attempts, ids.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::time::Duration;
 
 use myelin_store::{ConsumerConfig, Name, Outcome, Publish, Retention, Store, StreamConfig};

@@ -1,8 +1,11 @@
 //! Who has read what: positions, deliveries, attempts.
 
+mod lease;
+mod pending;
 mod state;
 
-pub(crate) use self::state::{ConsumerState, Lease, Settled, millis};
+pub(crate) use self::lease::Lease;
+pub(crate) use self::state::{ConsumerState, Settled, millis};
 
 /// How a delivery ended that was no ack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,14 +5,15 @@
 //! - pending messages that were delivered and not settled never exceed `in_flight_max`, except after that was lowered;
 //! - messages are delivered in the order of their sequences, but for those that come again and those that were not due.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use myelin_wire::Subject;
 use myelin_wire::limits::DLQ_ATTEMPTS_MAX;
 
-use super::{Attempt, Outcome};
+use super::Attempt;
+use super::pending::{Pending, Phase};
 use crate::config::ConsumerConfig;
-use crate::record::{Malformed, Reader, Writer};
 use crate::stream::Index;
 
 /// A consumer's position and what it has in hand.
@@ -20,40 +21,22 @@ use crate::stream::Index;
 pub(crate) struct ConsumerState {
     pub(crate) config: ConsumerConfig,
     /// Highest sequence that was looked at.
-    cursor: u64,
-    pending: BTreeMap<u64, Pending>,
+    pub(super) cursor: u64,
+    pub(super) pending: BTreeMap<u64, Pending>,
     /// Ends of `ack_wait`, with the sequence.
     deadlines: BTreeSet<(u64, u64)>,
-    /// What waits to be delivered (again), with the time before which it is not.
-    waiting: BTreeSet<(u64, u64)>,
+    /// What waits to be delivered again, with the time before which it is not.
+    pub(super) again: BTreeSet<(u64, u64)>,
+    /// What waits for its first delivery, likewise. Apart from the others, since these have a place in flight and those need one.
+    pub(super) delayed: BTreeSet<(u64, u64)>,
+    /// Wanted messages beyond the cursor.
+    pub(super) unread: u64,
     /// Pending messages that were delivered.
-    in_flight: usize,
+    pub(super) in_flight: usize,
     /// Deliveries and redeliveries since the consumer was made, acks among them.
     pub(crate) delivered: u64,
     pub(crate) redelivered: u64,
     pub(crate) acked: u64,
-}
-
-#[derive(Debug, Clone)]
-struct Pending {
-    deliveries: u32,
-    phase: Phase,
-    attempts: VecDeque<Attempt>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    InFlight { deadline_ms: u64 },
-    Waiting { not_before_ms: u64 },
-}
-
-/// A message that a worker has for a while.
-#[derive(Debug, Clone)]
-pub(crate) struct Lease {
-    pub(crate) sequence: u64,
-    /// 1 for the first.
-    pub(crate) deliveries: u32,
-    pub(crate) attempts: Vec<Attempt>,
 }
 
 /// What an ack, nak or term did.
@@ -72,75 +55,13 @@ impl ConsumerState {
             cursor,
             pending: BTreeMap::new(),
             deadlines: BTreeSet::new(),
-            waiting: BTreeSet::new(),
+            again: BTreeSet::new(),
+            delayed: BTreeSet::new(),
+            unread: 0,
             in_flight: 0,
             delivered: 0,
             redelivered: 0,
             acked: 0,
-        }
-    }
-
-    /// Up to `max` messages for a worker: first what comes again, then what is new up to `visible`.
-    pub(crate) fn lease(&mut self, index: &Index, visible: u64, max: usize, now_ms: u64) -> Vec<Lease> {
-        let mut sequences = Vec::new();
-        let mut places = self.config.in_flight_max.saturating_sub(self.in_flight);
-        while sequences.len() < max
-            && let Some((not_before_ms, sequence)) = self.waiting.first().copied()
-            && not_before_ms <= now_ms
-        {
-            if index.get(sequence).is_none() {
-                self.forget(sequence);
-                continue;
-            }
-            // What waits for its first delivery takes a place in flight; what was delivered before has one.
-            if self.pending.get(&sequence).is_some_and(|pending| pending.deliveries == 0) {
-                if places == 0 {
-                    break;
-                }
-                places -= 1;
-            }
-            self.waiting.pop_first();
-            sequences.push(sequence);
-        }
-        let mut fresh = places.min(max - sequences.len());
-        let mut cursor = self.cursor;
-        for (sequence, entry) in index.range(self.cursor + 1..=visible) {
-            if fresh == 0 {
-                break;
-            }
-            cursor = sequence;
-            if !self.config.wants(&entry.subject) {
-                continue;
-            }
-            if entry.due_ms > now_ms {
-                self.wait(sequence, Pending::new(), entry.due_ms);
-            } else {
-                sequences.push(sequence);
-                fresh -= 1;
-            }
-        }
-        // Everything up to what is visible was looked at, unless the count ended it.
-        self.cursor = if fresh == 0 { cursor } else { visible.max(cursor) };
-        self.deliver(&sequences, now_ms);
-        sequences.iter().filter_map(|sequence| self.lease_of(*sequence)).collect()
-    }
-
-    fn lease_of(&self, sequence: u64) -> Option<Lease> {
-        let pending = self.pending.get(&sequence)?;
-        Some(Lease { sequence, deliveries: pending.deliveries, attempts: pending.attempts.iter().cloned().collect() })
-    }
-
-    /// These are with a worker from now on.
-    pub(crate) fn deliver(&mut self, sequences: &[u64], now_ms: u64) {
-        for sequence in sequences {
-            let mut pending = self.take(*sequence).unwrap_or_else(Pending::new);
-            pending.deliveries += 1;
-            self.delivered += 1;
-            self.redelivered += u64::from(pending.deliveries > 1);
-            // A backoff longer than `ack_wait` holds for silence as well, a shorter one never shortens it.
-            let wait = self.config.ack_wait.max(self.config.backoff_after(pending.deliveries));
-            self.hold(*sequence, pending, now_ms.saturating_add(millis(wait)));
-            self.cursor = self.cursor.max(*sequence);
         }
     }
 
@@ -191,9 +112,10 @@ impl ConsumerState {
         self.wait(sequence, pending, not_before_ms);
     }
 
-    /// Messages whose worker was silent for too long.
-    pub(crate) fn overdue(&self, now_ms: u64) -> Vec<u64> {
-        self.deadlines.iter().take_while(|(deadline_ms, _)| *deadline_ms <= now_ms).map(|(_, sequence)| *sequence).collect()
+    /// Messages whose worker was silent for too long, with the delivery that is over.
+    pub(crate) fn overdue(&self, now_ms: u64) -> Vec<(u64, u32)> {
+        let silent = self.deadlines.iter().take_while(|(deadline_ms, _)| *deadline_ms <= now_ms);
+        silent.filter_map(|(_, sequence)| Some((*sequence, self.pending.get(sequence)?.deliveries))).collect()
     }
 
     /// Messages that are with a worker.
@@ -202,30 +124,57 @@ impl ConsumerState {
         self.pending.iter().filter(|(_, pending)| in_flight(pending)).map(|(sequence, pending)| (*sequence, pending.deliveries)).collect()
     }
 
+    /// When the first worker has been silent for too long.
+    pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
+        self.deadlines.first().map(|(at_ms, _)| *at_ms)
+    }
+
     /// When something here changes by itself: a deadline, or something may be delivered again.
     pub(crate) fn next_event_ms(&self) -> Option<u64> {
-        let deadline = self.deadlines.first().map(|(at_ms, _)| *at_ms);
-        let waiting = self.waiting.first().map(|(at_ms, _)| *at_ms);
-        deadline.into_iter().chain(waiting).min()
+        [&self.deadlines, &self.again, &self.delayed].iter().filter_map(|times| times.first()).map(|(at_ms, _)| *at_ms).min()
+    }
+
+    /// A message is there that was not.
+    pub(crate) fn arrived(&mut self, subject: &Subject) {
+        self.unread += u64::from(self.config.wants(subject));
     }
 
     /// The message is gone from the stream.
-    pub(crate) fn forget(&mut self, sequence: u64) {
+    pub(crate) fn forget(&mut self, sequence: u64, subject: &Subject) {
+        if sequence > self.cursor {
+            self.unread = self.unread.saturating_sub(u64::from(self.config.wants(subject)));
+        }
         self.take(sequence);
     }
 
-    /// As `deliver`, when the log is read again. What lies between the cursor and these was not due then, or its record is lost: it waits.
-    pub(crate) fn deliver_again(&mut self, index: &Index, sequences: &[u64], at_ms: u64) {
-        let last = sequences.iter().copied().max().unwrap_or(0);
-        let passed: Vec<_> = index
-            .range(self.cursor + 1..=last)
-            .filter(|(sequence, entry)| self.config.wants(&entry.subject) && !sequences.contains(sequence))
-            .map(|(sequence, entry)| (sequence, entry.due_ms))
-            .collect();
-        for (sequence, due_ms) in passed {
-            self.wait(sequence, Pending::new(), due_ms);
+    /// Another configuration. What was passed because the old filter did not match it, and is wanted now, waits for its delivery; what is no
+    /// longer wanted is let go of.
+    pub(crate) fn configure(&mut self, config: ConsumerConfig, index: &Index) {
+        let before = std::mem::replace(&mut self.config, config);
+        if before.filter == self.config.filter {
+            return;
         }
-        self.deliver(sequences, at_ms);
+        for (sequence, entry) in index.range(0..=self.cursor) {
+            match (before.wants(&entry.subject), self.config.wants(&entry.subject)) {
+                (false, true) if !self.is_pending(sequence) => self.wait(sequence, Pending::new(), entry.due_ms),
+                (true, false) => {
+                    self.take(sequence);
+                }
+                (true, true) | (false, _) => {}
+            }
+        }
+        self.count_unread(index);
+    }
+
+    /// Counts anew what is kept count of otherwise.
+    pub(crate) fn count_unread(&mut self, index: &Index) {
+        let wanted = index.range(self.cursor.saturating_add(1)..=u64::MAX).filter(|(_, entry)| self.config.wants(&entry.subject));
+        self.unread = wanted.count() as u64;
+    }
+
+    /// Messages that it wants and has not looked at.
+    pub(crate) fn unread(&self) -> u64 {
+        self.unread
     }
 
     /// Messages that were delivered and are not settled.
@@ -242,25 +191,29 @@ impl ConsumerState {
         self.pending.first_key_value().map(|(sequence, _)| *sequence)
     }
 
-    fn take(&mut self, sequence: u64) -> Option<Pending> {
+    pub(super) fn take(&mut self, sequence: u64) -> Option<Pending> {
         let pending = self.pending.remove(&sequence)?;
         match pending.phase {
             Phase::InFlight { deadline_ms } => self.deadlines.remove(&(deadline_ms, sequence)),
-            Phase::Waiting { not_before_ms } => self.waiting.remove(&(not_before_ms, sequence)),
+            Phase::Waiting { not_before_ms } => self.waiting(&pending).remove(&(not_before_ms, sequence)),
         };
         self.in_flight -= usize::from(pending.deliveries > 0);
         Some(pending)
     }
 
-    fn hold(&mut self, sequence: u64, mut pending: Pending, deadline_ms: u64) {
+    fn waiting(&mut self, pending: &Pending) -> &mut BTreeSet<(u64, u64)> {
+        if pending.deliveries > 0 { &mut self.again } else { &mut self.delayed }
+    }
+
+    pub(super) fn hold(&mut self, sequence: u64, mut pending: Pending, deadline_ms: u64) {
         pending.phase = Phase::InFlight { deadline_ms };
         self.deadlines.insert((deadline_ms, sequence));
         self.insert(sequence, pending);
     }
 
-    fn wait(&mut self, sequence: u64, mut pending: Pending, not_before_ms: u64) {
+    pub(super) fn wait(&mut self, sequence: u64, mut pending: Pending, not_before_ms: u64) {
         pending.phase = Phase::Waiting { not_before_ms };
-        self.waiting.insert((not_before_ms, sequence));
+        self.waiting(&pending).insert((not_before_ms, sequence));
         self.insert(sequence, pending);
     }
 
@@ -269,46 +222,14 @@ impl ConsumerState {
         self.pending.insert(sequence, pending);
     }
 
-    pub(crate) fn write(&self, body: &mut Writer) {
-        body.u64(self.cursor).u64(self.delivered).u64(self.redelivered).u64(self.acked).u32(self.pending.len() as u32);
-        for (sequence, pending) in &self.pending {
-            let not_before_ms = match pending.phase {
-                Phase::InFlight { .. } => u64::MAX,
-                Phase::Waiting { not_before_ms } => not_before_ms,
-            };
-            body.u64(*sequence).u32(pending.deliveries).u64(not_before_ms).u8(pending.attempts.len() as u8);
-            for attempt in &pending.attempts {
-                body.u64(attempt.at_ms).u8(attempt.outcome as u8).long_text(&attempt.error);
-            }
-        }
-    }
-
-    /// Reads a state back. What was with a worker still is: its deadline is past, so it comes again as the attempt it was.
-    pub(crate) fn read(config: ConsumerConfig, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let mut state = Self::new(config, reader.u64()?);
-        (state.delivered, state.redelivered, state.acked) = (reader.u64()?, reader.u64()?, reader.u64()?);
-        for _ in 0..reader.u32()? {
-            let (sequence, deliveries, not_before_ms) = (reader.u64()?, reader.u32()?, reader.u64()?);
-            let mut attempts = VecDeque::new();
-            for _ in 0..reader.u8()? {
-                let at_ms = reader.u64()?;
-                let outcome = Outcome::from_byte(reader.u8()?).ok_or(Malformed)?;
-                attempts.push_back(Attempt { at_ms, outcome, error: reader.long_text()?.into() });
-            }
-            let pending = Pending { deliveries, attempts, ..Pending::new() };
-            if not_before_ms == u64::MAX {
-                state.hold(sequence, pending, 0);
-            } else {
-                state.wait(sequence, pending, not_before_ms);
-            }
-        }
-        Ok(state)
-    }
-}
-
-impl Pending {
-    fn new() -> Self {
-        Self { deliveries: 0, phase: Phase::Waiting { not_before_ms: 0 }, attempts: VecDeque::new() }
+    /// How often a message that is not settled was delivered, and before when it is not again if no worker has it.
+    #[cfg(test)]
+    pub(crate) fn held(&self, sequence: u64) -> Option<(u32, Option<u64>)> {
+        let pending = self.pending.get(&sequence)?;
+        Some(match pending.phase {
+            Phase::InFlight { .. } => (pending.deliveries, None),
+            Phase::Waiting { not_before_ms } => (pending.deliveries, Some(not_before_ms)),
+        })
     }
 }
 

@@ -30,6 +30,15 @@ pub(crate) struct MarkFile {
 }
 
 impl MarkFile {
+    /// Makes the mark of a new log, which says that nothing is durable: a mark without anything in it was damaged.
+    pub(crate) fn create(disk: &Disk, directory: &str, salt: Salt) -> io::Result<Self> {
+        let file = disk.create(&format!("{directory}/{NAME}"), 2 * SLOT_BYTES as u64)?;
+        let mut made = Self { file, salt, round: 0 };
+        made.write(Mark::default())?;
+        made.sync()?;
+        Ok(made)
+    }
+
     /// Opens the mark of a log, or makes one; and what it said, or `None` if it was not there or is damaged.
     pub(crate) fn open(disk: &Disk, directory: &str, salt: Salt) -> io::Result<(Self, Option<Mark>)> {
         let name = format!("{directory}/{NAME}");

@@ -26,7 +26,9 @@ pub(crate) struct Opened {
     pub(crate) next_segment: SegmentId,
     /// Highest sequence that a message ever had, lost ones included.
     pub(crate) last_sequence: u64,
-    pub(crate) mark: MarkFile,
+    pub(crate) mark_file: MarkFile,
+    /// What the mark said; `None` if it cannot be read.
+    pub(crate) mark: Option<Mark>,
     pub(crate) gaps: Vec<Gap>,
 }
 
@@ -41,16 +43,6 @@ pub(crate) struct Gap {
     /// The segment in or before which they are missing, and where in it.
     pub(crate) segment: SegmentId,
     pub(crate) offset: u64,
-    pub(crate) kind: DamageKind,
-}
-
-/// What a gap means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DamageKind {
-    /// Writes that the end of the process cut short. Nobody was promised anything.
-    Torn,
-    /// Records that were acknowledged.
-    Lost,
 }
 
 /// Something is wrong with the files themselves.
@@ -75,29 +67,29 @@ pub(crate) fn open(disk: &Disk, directory: &str, salt: Salt, mut visit: impl FnM
     let none = SegmentId(0);
     let ids: Vec<_> = disk.list(directory).map_err(failed(none))?.iter().filter_map(|name| SegmentId::of_file_name(name)).collect();
     let (mark_file, mark) = MarkFile::open(disk, directory, salt).map_err(failed(none))?;
-    let mut reading = Reading { mark, last_lsn: 0, last_sequence: 0, gaps: Vec::new(), segments: Vec::new() };
+    let mut reading = Reading { last_lsn: 0, last_sequence: 0, gaps: Vec::new(), segments: Vec::new() };
     for (index, id) in ids.iter().copied().enumerate() {
         let is_last = index + 1 == ids.len();
         reading.segment(disk, directory, id, is_last, salt, &mut visit)?;
     }
-    let mark = mark.unwrap_or_default();
+    let known = mark.unwrap_or_default();
     let at_end = reading.segments.last().map_or((none, 0), |(segment, _)| (segment.id, segment.capacity));
-    reading.gap_before(mark.lsn + 1, at_end);
+    reading.gap_before(known.lsn + 1, at_end);
     // A message whose record is below the mark has a sequence up to the mark's.
-    let last_sequence = reading.last_sequence.max(mark.sequence);
+    let last_sequence = reading.last_sequence.max(known.sequence);
     reading.close_gaps(last_sequence + 1);
     Ok(Opened {
-        next_lsn: reading.last_lsn.max(mark.lsn) + 1,
+        next_lsn: reading.last_lsn.max(known.lsn) + 1,
         next_segment: ids.last().copied().unwrap_or(none).next(),
         last_sequence,
         segments: reading.segments,
-        mark: mark_file,
+        mark_file,
+        mark,
         gaps: reading.gaps,
     })
 }
 
 struct Reading {
-    mark: Option<Mark>,
     last_lsn: u64,
     last_sequence: u64,
     gaps: Vec<Gap>,
@@ -192,8 +184,6 @@ impl Reading {
         if lsn <= self.last_lsn + 1 {
             return;
         }
-        // Below the mark it was acknowledged. Without a mark nobody knows, and silence would be the worse guess.
-        let is_lost = self.mark.is_none_or(|mark| mark.lsn > self.last_lsn);
         self.gaps.push(Gap {
             first_lsn: self.last_lsn + 1,
             last_lsn: lsn - 1,
@@ -201,7 +191,6 @@ impl Reading {
             last_sequence: u64::MAX,
             segment,
             offset,
-            kind: if is_lost { DamageKind::Lost } else { DamageKind::Torn },
         });
     }
 
@@ -216,11 +205,4 @@ impl Reading {
 /// A message begins with its sequence.
 fn sequence_of(kind: Kind, body: &[u8]) -> Option<u64> {
     if kind == Kind::Message { Reader(body).u64().ok() } else { None }
-}
-
-impl Gap {
-    /// Whether records of this summary are among the missing ones.
-    pub(crate) fn meets(&self, summary: &SegmentSummary) -> bool {
-        self.first_lsn <= summary.last_lsn && summary.first_lsn <= self.last_lsn
-    }
 }

@@ -20,7 +20,9 @@ impl SegmentId {
 
     pub(crate) fn of_file_name(name: &str) -> Option<Self> {
         let digits = name.strip_suffix(".seg")?;
-        (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok().map(Self))?
+        let id = Self(u64::from_str_radix(digits, 16).ok()?);
+        // Only what this program would have written: a sign or capitals are somebody else's.
+        (id.file_name() == name).then_some(id)
     }
 
     pub(crate) fn next(self) -> Self {
@@ -133,7 +135,8 @@ mod tests {
     fn names_of_segments_sort_like_their_numbers_and_nothing_else_is_one() {
         assert_eq!(SegmentId(255).file_name(), "00000000000000ff.seg");
         assert_eq!(SegmentId::of_file_name("00000000000000ff.seg"), Some(SegmentId(255)));
-        for other in ["mark", "ff.seg", "00000000000000ff.seg.new", "zzzzzzzzzzzzzzzz.seg"] {
+        for other in ["mark", "ff.seg", "00000000000000ff.seg.new", "zzzzzzzzzzzzzzzz.seg", "+0000000000000ff.seg", "00000000000000FF.seg"]
+        {
             assert_eq!(SegmentId::of_file_name(other), None, "{other}");
         }
     }

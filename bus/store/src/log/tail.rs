@@ -3,12 +3,11 @@
 //! Cost of one record: its bytes are copied once, into the batch; one allocation per batch, not per record; no syscall here. The batch is one
 //! write per segment and one sync.
 
-use std::io;
 use std::mem;
 use std::sync::Arc;
 
 use super::segment::SegmentHead;
-use super::{BATCH_BYTES_MAX, FORMAT_VERSION, Place, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Segment, SegmentId};
+use super::{BATCH_BYTES_MAX, Batch, FORMAT_VERSION, Place, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, Segment, SegmentId};
 use crate::disk::File;
 use crate::record::{self, BODY_BYTES_MAX, Kind, Salt, record_bytes};
 
@@ -52,26 +51,9 @@ pub(crate) struct Tail {
     snapshot_bytes: u64,
     /// The last attempt to make a segment found the disk full.
     is_full: bool,
+    /// It found nothing in the reserve either.
+    is_reserve_gone: bool,
     batch: Batch,
-}
-
-/// Records that are to be written and made durable together. Without a record it may still have something to sync.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    writes: Vec<Write>,
-    /// Files of earlier batches that were written and not synced.
-    unsynced: Vec<Arc<File>>,
-    bytes: usize,
-    /// Whether somebody waits for this to be durable; else it need only be written.
-    pub(crate) is_awaited: bool,
-}
-
-#[derive(Debug)]
-struct Write {
-    segment: SegmentId,
-    file: Arc<File>,
-    offset: u64,
-    bytes: Vec<u8>,
 }
 
 impl Tail {
@@ -86,6 +68,7 @@ impl Tail {
             want: None,
             snapshot_bytes: 0,
             is_full: false,
+            is_reserve_gone: false,
             batch: Batch::default(),
         };
         tail.begin_segment();
@@ -101,10 +84,6 @@ impl Tail {
         &self.current
     }
 
-    pub(crate) fn used(&self) -> u64 {
-        self.used
-    }
-
     /// Number of the next record.
     pub(crate) fn next_lsn(&self) -> u64 {
         self.next_lsn
@@ -114,7 +93,7 @@ impl Tail {
     /// calls [`rotate`](Self::rotate) and then appends.
     pub(crate) fn room_for(&mut self, class: Class, body_bytes: usize) -> Result<bool, NoRoom> {
         let bytes = record_bytes(body_bytes) as u64;
-        if !self.batch.writes.is_empty() && self.batch.bytes as u64 + bytes > BATCH_BYTES_MAX as u64 {
+        if self.batch.has_records() && self.batch.bytes() as u64 + bytes > BATCH_BYTES_MAX as u64 {
             return Err(NoRoom::Soon);
         }
         if self.fits(&self.current, self.used, class, bytes) {
@@ -129,7 +108,7 @@ impl Tail {
         }
         self.want(bytes, class);
         // Whoever frees space waits for the reserve; whoever takes it need not.
-        if self.is_full && class == Class::Publish { Err(NoRoom::Full) } else { Err(NoRoom::Soon) }
+        if self.is_full && (class == Class::Publish || self.is_reserve_gone) { Err(NoRoom::Full) } else { Err(NoRoom::Soon) }
     }
 
     fn fits(&self, segment: &Segment, used: u64, class: Class, bytes: u64) -> bool {
@@ -156,14 +135,16 @@ impl Tail {
     pub(crate) fn give(&mut self, segment: Segment) -> Option<Segment> {
         debug_assert!(segment.id > self.current.id, "segments are numbered upwards");
         self.is_full = segment.is_reserve;
+        self.is_reserve_gone = false;
         // The reserve helps those who free space; for the others a real segment is still wanted.
         self.want = None;
         self.spare.replace(segment)
     }
 
     /// There was no space for the wanted segment. It stays wanted.
-    pub(crate) fn refuse(&mut self) {
+    pub(crate) fn refuse(&mut self, want: Want) {
         self.is_full = true;
+        self.is_reserve_gone = want.reserve_will_do;
     }
 
     /// Whether the disk was full when it was last asked.
@@ -198,21 +179,10 @@ impl Tail {
     pub(crate) fn put(&mut self, kind: Kind, body: &[&[u8]]) -> Place {
         let lsn = self.next_lsn;
         self.next_lsn += 1;
-        let segment = self.current.id;
-        if self.batch.writes.last().is_none_or(|write| write.segment != segment) {
-            let file = Arc::clone(&self.current.file);
-            self.batch.writes.push(Write { segment, file, offset: self.used, bytes: Vec::new() });
-        }
-        let offset = self.used;
-        let mut bytes = 0;
-        if let Some(write) = self.batch.writes.last_mut() {
-            let before = write.bytes.len();
-            record::write(&mut write.bytes, self.salt, kind, lsn, body);
-            bytes = write.bytes.len() - before;
-        }
+        let (segment, offset) = (self.current.id, self.used);
+        let bytes = self.batch.put(&self.current, offset, |into| record::write(into, self.salt, kind, lsn, body));
         debug_assert!(offset + bytes as u64 <= self.current.capacity, "room was made before");
         self.used += bytes as u64;
-        self.batch.bytes += bytes;
         Place { segment, offset, bytes, lsn }
     }
 
@@ -222,11 +192,11 @@ impl Tail {
     }
 
     pub(crate) fn has_batch(&self) -> bool {
-        !self.batch.writes.is_empty()
+        self.batch.has_records()
     }
 
     pub(crate) fn batch_bytes(&self) -> usize {
-        self.batch.bytes
+        self.batch.bytes()
     }
 
     pub(crate) fn is_batch_awaited(&self) -> bool {
@@ -239,42 +209,11 @@ impl Tail {
 
     /// A batch was written and not synced; the next one that is synced syncs its files too.
     pub(crate) fn give_back(&mut self, unsynced: Vec<Arc<File>>) {
-        for file in unsynced {
-            if !self.batch.unsynced.iter().any(|other| Arc::ptr_eq(other, &file)) {
-                self.batch.unsynced.push(file);
-            }
-        }
+        self.batch.sync_as_well(unsynced);
     }
 }
 
 /// Bytes of the first record of a segment.
 fn head_bytes() -> u64 {
     record_bytes(SegmentHead::BODY_BYTES) as u64
-}
-
-impl Batch {
-    /// Writes everything; durable after [`sync`](Self::sync).
-    pub(crate) fn write(&self) -> io::Result<()> {
-        self.writes.iter().try_for_each(|write| write.file.write_at(write.offset, &write.bytes))
-    }
-
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        let earlier = self.unsynced.iter().filter(|file| !self.writes.iter().any(|write| Arc::ptr_eq(&write.file, file)));
-        earlier.chain(self.writes.iter().map(|write| &write.file)).try_for_each(|file| file.sync())
-    }
-
-    /// The files that still have to be synced, if this was not.
-    pub(crate) fn into_unsynced(self) -> Vec<Arc<File>> {
-        let mut files = self.unsynced;
-        for write in self.writes {
-            if !files.iter().any(|file| Arc::ptr_eq(file, &write.file)) {
-                files.push(write.file);
-            }
-        }
-        files
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.writes.is_empty()
-    }
 }

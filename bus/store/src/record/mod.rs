@@ -18,10 +18,12 @@
 
 mod body;
 mod config;
+mod fields;
 mod scan;
 
-pub(crate) use self::body::{AckRecord, AttemptRecord, DeliveredRecord, Malformed, MessageRecord, Reader, Writer, cut};
+pub(crate) use self::body::{AckRecord, AttemptRecord, DeliveredRecord, MessageRecord};
 pub(crate) use self::config::{read_consumer, read_stream, write_consumer, write_stream};
+pub(crate) use self::fields::{Malformed, Reader, Writer, cut};
 pub(crate) use self::scan::{Piece, scan};
 
 /// Bytes before the body.
@@ -56,6 +58,8 @@ pub(crate) enum Kind {
     SegmentRemoved = 11,
     /// The stream has another configuration.
     Config = 12,
+    /// Messages whose time was over.
+    Expired = 13,
 }
 
 impl Kind {
@@ -73,6 +77,7 @@ impl Kind {
             10 => Self::Attempt,
             11 => Self::SegmentRemoved,
             12 => Self::Config,
+            13 => Self::Expired,
             _ => return None,
         })
     }

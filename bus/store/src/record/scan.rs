@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{ALIGNMENT, HEADER_BYTES, Header, MAGIC, Salt};
+use super::{ALIGNMENT, HEADER_BYTES, Header, Kind, MAGIC, Salt};
 use crate::disk::File;
 
 /// How much is read at a time.
@@ -18,8 +18,6 @@ pub(crate) enum Piece<'a> {
     },
     /// No record. `blank` means zeros only: never written, or a write that did not survive.
     Hole {
-        from: u64,
-        to: u64,
         blank: bool,
     },
 }
@@ -31,11 +29,11 @@ pub(crate) enum Piece<'a> {
 pub(crate) fn scan(file: &File, offset: u64, salt: Salt, mut visit: impl FnMut(Piece<'_>)) -> io::Result<()> {
     let mut window = Window { file, file_bytes: file.len()?, start: offset, bytes: Vec::new() };
     let mut at = offset;
-    let mut hole: Option<(u64, bool)> = None;
+    let mut hole: Option<bool> = None;
     while at < window.file_bytes {
         if let Some((header, body)) = window.record_at(at, salt)? {
-            if let Some((from, blank)) = hole.take() {
-                visit(Piece::Hole { from, to: at, blank });
+            if let Some(blank) = hole.take() {
+                visit(Piece::Hole { blank });
             }
             visit(Piece::Record { offset: at, header, body });
             at += header.record_bytes() as u64;
@@ -44,11 +42,11 @@ pub(crate) fn scan(file: &File, offset: u64, salt: Salt, mut visit: impl FnMut(P
         let step = window.unit_at(at)?;
         let blank = step.iter().all(|byte| *byte == 0);
         let step_bytes = step.len() as u64;
-        hole = Some(hole.map_or((at, blank), |(from, was)| (from, was && blank)));
+        hole = Some(hole.is_none_or(|was| was) && blank);
         at += step_bytes;
     }
-    if let Some((from, blank)) = hole {
-        visit(Piece::Hole { from, to: window.file_bytes, blank });
+    if let Some(blank) = hole {
+        visit(Piece::Hole { blank });
     }
     Ok(())
 }
@@ -72,6 +70,10 @@ impl Window<'_> {
         let mut header = [0; HEADER_BYTES];
         header.copy_from_slice(bytes);
         let Some(header) = Header::parse(&header, salt) else { return Ok(None) };
+        // The one kind that can be made without the salt counts in its one place only: elsewhere it is part of a payload.
+        if header.kind == Kind::Segment && at != 0 {
+            return Ok(None);
+        }
         let Some(bytes) = self.at(at, HEADER_BYTES + header.body_bytes)? else { return Ok(None) };
         let body = &bytes[HEADER_BYTES..];
         Ok(header.fits(body, salt).then_some((header, body)))

@@ -13,8 +13,8 @@ use myelin_wire::Subject;
 use super::dedup::Dedup;
 use super::ranges::Ranges;
 use super::{Entry, Index};
-use crate::config::{ConsumerConfig, Name, OnFull, Retention, StreamConfig};
-use crate::consumer::{Attempt, ConsumerState, Lease, Outcome, Settled};
+use crate::config::{Name, OnFull, Retention, StreamConfig};
+use crate::consumer::ConsumerState;
 use crate::log::{Place, SegmentId};
 
 /// Everything known of a stream but the content of its messages.
@@ -23,8 +23,9 @@ pub(crate) struct Core {
     pub(crate) config: StreamConfig,
     pub(crate) index: Index,
     pub(super) dedup: Dedup,
-    /// Sequences that were deleted or purged while their segment still has them.
-    pub(super) deleted: Ranges,
+    /// Sequences of messages that left, for whichever reason, while their segment still has them: what a snapshot says of these needs no
+    /// knowledge of when a limit changed or which consumer was there.
+    pub(super) gone: Ranges,
     pub(super) consumers: BTreeMap<u32, ConsumerState>,
     pub(super) keys: HashMap<Name, u32>,
     pub(super) next_key: u32,
@@ -34,6 +35,9 @@ pub(crate) struct Core {
     /// Latest time a message with an id was stored in a segment: it keeps the segment for the window.
     pub(super) last_id_ms: HashMap<SegmentId, u64>,
     pub(crate) counts: Counts,
+    /// Whether every consumer is known. While a log is read whose beginning is missing, a message that those known are done with may be needed
+    /// by one whose record is among the missing ones.
+    pub(super) knows_all: bool,
 }
 
 /// What went without being read to its end.
@@ -51,8 +55,10 @@ pub(crate) struct Counts {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) sequence: u64,
-    /// How many of the oldest have to go for it.
-    pub(crate) evictions: u64,
+    /// All up to this one have to go for it; 0: none.
+    pub(crate) evicts_to: u64,
+    /// Nobody is interested in it, on a stream that goes by that.
+    pub(crate) is_unwanted: bool,
 }
 
 /// The message is stored already.
@@ -80,7 +86,7 @@ impl Core {
             config,
             index: Index::default(),
             dedup: Dedup::default(),
-            deleted: Ranges::default(),
+            gone: Ranges::default(),
             consumers: BTreeMap::new(),
             keys: HashMap::new(),
             next_key: 1,
@@ -88,6 +94,7 @@ impl Core {
             visible: 0,
             last_id_ms: HashMap::new(),
             counts: Counts::default(),
+            knows_all: true,
         }
     }
 
@@ -110,8 +117,10 @@ impl Core {
         if expected_last.is_some_and(|expected| expected != last) {
             return Err(Refused::WrongLastSequence { last });
         }
-        let evictions = self.evictions_for(record_bytes)?;
-        Ok(Ok(Prepared { sequence: self.last_sequence + 1, evictions }))
+        let is_unwanted =
+            self.config.retention == Retention::Interest && !self.consumers.values().any(|consumer| consumer.config.wants(subject));
+        let evicts_to = if is_unwanted { 0 } else { self.evictions_for(record_bytes)? };
+        Ok(Ok(Prepared { sequence: self.last_sequence + 1, evicts_to, is_unwanted }))
     }
 
     fn evictions_for(&self, record_bytes: u64) -> Result<u64, Refused> {
@@ -124,60 +133,56 @@ impl Core {
         if self.config.on_full == OnFull::Reject {
             return Err(Refused::Full { messages, bytes });
         }
-        let (mut evictions, mut left) = (0, bytes);
-        for (_, entry) in self.index.range(0..=u64::MAX) {
+        let (mut evictions, mut left, mut evicts_to) = (0, bytes, 0);
+        for (sequence, entry) in self.index.range(0..=u64::MAX) {
             if !over(messages - evictions, left) {
                 break;
             }
             evictions += 1;
             left -= entry.place.bytes as u64;
+            evicts_to = sequence;
         }
-        Ok(evictions)
+        Ok(evicts_to)
     }
 
     /// The record of a prepared message has its place.
     pub(crate) fn store(&mut self, prepared: &Prepared, entry: Entry, id: &str) {
         debug_assert_eq!(prepared.sequence, self.last_sequence + 1, "nothing was stored since it was prepared");
-        for _ in 0..prepared.evictions {
-            if let Some((sequence, _)) = self.index.first() {
-                self.counts.evicted += 1;
-                self.drop_message(sequence);
-            }
+        if !prepared.is_unwanted {
+            self.consumers.values_mut().for_each(|consumer| consumer.arrived(&entry.subject));
         }
-        self.insert(prepared.sequence, entry, id);
+        self.insert(prepared, entry, id);
     }
 
     /// A message is there, now or since long.
-    pub(super) fn insert(&mut self, sequence: u64, entry: Entry, id: &str) {
-        self.last_sequence = self.last_sequence.max(sequence);
+    pub(super) fn insert(&mut self, message: &Prepared, entry: Entry, id: &str) {
+        while let Some((oldest, _)) = self.index.first().filter(|(oldest, _)| *oldest <= message.evicts_to) {
+            self.counts.evicted += 1;
+            self.drop_message(oldest);
+        }
+        self.last_sequence = self.last_sequence.max(message.sequence);
         if !id.is_empty() {
-            self.dedup.insert(id, sequence, entry.stored_ms);
-            self.last_id_ms.insert(entry.place.segment, entry.stored_ms);
+            self.dedup.insert(id, message.sequence, entry.stored_ms);
+            let latest_ms = self.last_id_ms.entry(entry.place.segment).or_default();
+            *latest_ms = (*latest_ms).max(entry.stored_ms);
         }
-        self.index.insert(sequence, entry);
+        if message.is_unwanted {
+            self.gone.insert(message.sequence);
+        } else {
+            self.index.insert(message.sequence, entry);
+        }
     }
 
-    /// Records up to this message are durable.
+    /// Records up to this message were written.
     pub(crate) fn show(&mut self, sequence: u64) {
-        let shown = self.visible + 1..=sequence;
         self.visible = self.visible.max(sequence);
-        if self.config.retention == Retention::Interest {
-            let unwanted: Vec<_> =
-                self.index.range(shown).filter(|(_, entry)| !self.is_wanted(&entry.subject)).map(|(sequence, _)| sequence).collect();
-            unwanted.into_iter().for_each(|sequence| self.drop_message(sequence));
-        }
-    }
-
-    fn is_wanted(&self, subject: &Subject) -> bool {
-        self.consumers.values().any(|consumer| consumer.config.wants(subject))
     }
 
     /// Takes a message out, whatever consumers thought of it.
     pub(super) fn drop_message(&mut self, sequence: u64) {
-        if self.index.remove(sequence).is_some() {
-            for consumer in self.consumers.values_mut() {
-                consumer.forget(sequence);
-            }
+        if let Some(entry) = self.index.remove(sequence) {
+            self.gone.insert(sequence);
+            self.consumers.values_mut().for_each(|consumer| consumer.forget(sequence, &entry.subject));
         }
     }
 
@@ -186,7 +191,6 @@ impl Core {
         let exists = self.index.get(sequence).is_some();
         if exists {
             self.counts.removed += 1;
-            self.deleted.insert(sequence);
             self.drop_message(sequence);
         }
         exists
@@ -204,7 +208,7 @@ impl Core {
         let mut expired = Vec::new();
         let by_age = self.config.age_max.map(|age| now_ms.saturating_sub(crate::consumer::millis(age)));
         if let Some(before_ms) = by_age {
-            let old = self.index.range(0..=self.visible).take_while(|(_, entry)| entry.stored_ms <= before_ms);
+            let old = self.index.range(0..=u64::MAX).take_while(|(_, entry)| entry.stored_ms <= before_ms);
             expired.extend(old.map(|(sequence, _)| sequence).take(max));
         }
         expired.extend(self.index.expired_by_ttl(now_ms).take(max - expired.len()));
@@ -231,96 +235,6 @@ impl Core {
         by_ttl.into_iter().chain(by_age).min()
     }
 
-    pub(crate) fn key_of(&self, consumer: &Name) -> Option<u32> {
-        self.keys.get(consumer).copied()
-    }
-
-    pub(crate) fn consumer(&self, key: u32) -> Option<&ConsumerState> {
-        self.consumers.get(&key)
-    }
-
-    pub(crate) fn consumer_mut(&mut self, key: u32) -> Option<&mut ConsumerState> {
-        self.consumers.get_mut(&key)
-    }
-
-    pub(crate) fn consumers(&self) -> impl Iterator<Item = (u32, &ConsumerState)> {
-        self.consumers.iter().map(|(key, consumer)| (*key, consumer))
-    }
-
-    /// The key that the next new consumer gets.
-    pub(crate) fn next_key(&self) -> u32 {
-        self.next_key
-    }
-
-    /// Makes a consumer or changes one. A new one begins with the oldest message.
-    pub(crate) fn put_consumer(&mut self, key: u32, config: ConsumerConfig) {
-        self.next_key = self.next_key.max(key + 1);
-        self.keys.insert(config.name.clone(), key);
-        match self.consumers.get_mut(&key) {
-            Some(consumer) => consumer.config = config,
-            None => {
-                self.consumers.insert(key, ConsumerState::new(config, 0));
-            }
-        }
-    }
-
-    /// Removes a consumer. What only it still needed goes with it, as retention says.
-    pub(crate) fn delete_consumer(&mut self, key: u32) {
-        if let Some(consumer) = self.consumers.remove(&key) {
-            self.keys.remove(&consumer.config.name);
-            if self.config.retention == Retention::Interest {
-                let done: Vec<_> =
-                    self.index.range(0..=self.visible).map(|(sequence, _)| sequence).filter(|it| self.is_done_with(*it)).collect();
-                done.into_iter().for_each(|sequence| self.drop_message(sequence));
-            }
-        }
-    }
-
-    /// A filter of another consumer that shares a subject with this one's, on a work queue, where each message has one consumer.
-    pub(crate) fn overlapping(&self, config: &ConsumerConfig) -> Option<&Name> {
-        if self.config.retention != Retention::WorkQueue {
-            return None;
-        }
-        let overlap = |other: &&ConsumerState| {
-            other.config.name != config.name
-                && match (&other.config.filter, &config.filter) {
-                    (Some(one), Some(two)) => super::overlap(one.as_str(), two.as_str()),
-                    _ => true,
-                }
-        };
-        self.consumers.values().find(overlap).map(|other| &other.config.name)
-    }
-
-    pub(crate) fn lease(&mut self, key: u32, max: usize, now_ms: u64) -> Vec<Lease> {
-        let (index, visible) = (&self.index, self.visible);
-        self.consumers.get_mut(&key).map(|consumer| consumer.lease(index, visible, max, now_ms)).unwrap_or_default()
-    }
-
-    /// A consumer is done with a message, and so may be the stream.
-    pub(crate) fn settle(&mut self, key: u32, sequence: u64) -> Settled {
-        let settled = self.consumers.get_mut(&key).map_or(Settled::Stale, |consumer| consumer.settle(sequence));
-        if settled == Settled::Done && self.config.retention != Retention::Limits && self.is_done_with(sequence) {
-            self.drop_message(sequence);
-        }
-        settled
-    }
-
-    /// Whether every consumer that wants a message is done with it.
-    pub(super) fn is_done_with(&self, sequence: u64) -> bool {
-        let Some(entry) = self.index.get(sequence) else { return true };
-        let mut wanting = self.consumers.values().filter(|consumer| consumer.config.wants(&entry.subject)).peekable();
-        // On a work queue somebody has to have done it; without interest nobody has to.
-        let by_nobody = self.config.retention == Retention::Interest;
-        if wanting.peek().is_none() { by_nobody } else { wanting.all(|consumer| consumer.is_done_with(sequence)) }
-    }
-
-    /// A delivery ended without an ack.
-    pub(crate) fn fail(&mut self, key: u32, sequence: u64, outcome: Outcome, at_ms: u64, error: &str, not_before_ms: u64) {
-        if let Some(consumer) = self.consumers.get_mut(&key) {
-            consumer.fail(sequence, Attempt { at_ms, outcome, error: error.into() }, not_before_ms);
-        }
-    }
-
     /// Whether a segment holds nothing that anybody needs.
     pub(crate) fn is_removable(&self, segment: SegmentId, now_ms: u64) -> bool {
         let window_ms = crate::consumer::millis(self.config.dedup_window);
@@ -332,8 +246,13 @@ impl Core {
     pub(crate) fn segment_removed(&mut self, segment: SegmentId, sequences: std::ops::RangeInclusive<u64>) {
         self.last_id_ms.remove(&segment);
         if !sequences.is_empty() {
-            self.deleted.remove(*sequences.start(), *sequences.end());
+            self.gone.remove(*sequences.start(), *sequences.end());
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn find_id(&self, id: &str) -> Option<u64> {
+        self.dedup.find(id)
     }
 
     pub(crate) fn last_sequence(&self) -> u64 {

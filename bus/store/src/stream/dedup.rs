@@ -13,7 +13,7 @@ pub(crate) const IDS_MAX: usize = 1 << 20;
 pub(crate) struct Dedup {
     ids: HashMap<Arc<str>, u64>,
     /// Oldest first.
-    order: VecDeque<(u64, Arc<str>)>,
+    order: VecDeque<(u64, u64, Arc<str>)>,
     /// Ids that were forgotten before their time.
     pub(crate) forgotten: u64,
 }
@@ -31,12 +31,12 @@ impl Dedup {
         }
         let id: Arc<str> = id.into();
         self.ids.insert(Arc::clone(&id), sequence);
-        self.order.push_back((stored_ms, id));
+        self.order.push_back((stored_ms, sequence, id));
     }
 
     /// Forgets what was stored before `since_ms`.
     pub(crate) fn expire(&mut self, since_ms: u64) {
-        while self.order.front().is_some_and(|(stored_ms, _)| *stored_ms < since_ms) {
+        while self.order.front().is_some_and(|(stored_ms, ..)| *stored_ms < since_ms) {
             self.pop();
         }
     }
@@ -46,7 +46,10 @@ impl Dedup {
     }
 
     fn pop(&mut self) {
-        if let Some((_, id)) = self.order.pop_front() {
+        if let Some((_, sequence, id)) = self.order.pop_front()
+            // The same id may have been stored again since, after its window: both are found when a log is read.
+            && self.ids.get(&id) == Some(&sequence)
+        {
             self.ids.remove(&id);
         }
     }
@@ -63,5 +66,17 @@ mod tests {
         dedup.insert("b", 2, 200);
         dedup.expire(150);
         assert_eq!((dedup.find("a"), dedup.find("b"), dedup.len()), (None, Some(2), 1));
+    }
+
+    /// When a log is read, nothing expires meanwhile: the end of the first window must not end the second.
+    #[test]
+    fn an_id_that_was_stored_again_is_known_for_its_second_window() {
+        let mut dedup = Dedup::default();
+        dedup.insert("a", 1, 100);
+        dedup.insert("a", 2, 300);
+        dedup.expire(200);
+        assert_eq!(dedup.find("a"), Some(2));
+        dedup.expire(301);
+        assert_eq!((dedup.find("a"), dedup.len()), (None, 0));
     }
 }

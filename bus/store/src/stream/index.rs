@@ -126,6 +126,11 @@ impl Index {
         self.expiry.iter().take_while(move |(at_ms, _)| *at_ms <= now_ms).map(|(_, sequence)| *sequence)
     }
 
+    /// Segments with messages that are still there.
+    pub(crate) fn segments(&self) -> usize {
+        self.live.len()
+    }
+
     /// Messages in a segment that are still there.
     pub(crate) fn live_in(&self, segment: SegmentId) -> u64 {
         self.live.get(&segment).copied().unwrap_or(0)

@@ -4,45 +4,30 @@
 //! streams/<name>/stream                    what it is and the salt of its log
 //! streams/<name>/0000000000000001.seg …    the log
 //! streams/<name>/mark                      how far the log was durable
+//! streams/<name>/deleted                   there only while a stream is removed
 //! ```
 
-use std::collections::BTreeMap;
 use std::io;
-use std::ops::RangeInclusive;
 
-use super::{Core, Replay, State};
+use super::damage::reconcile;
+use super::segments::Segments;
+use super::{Core, Damage, Replay, State};
 use crate::config::{Name, StreamConfig};
 use crate::disk::Disk;
-use crate::log::{self, DamageKind, Gap, MarkFile, SEGMENT_BYTES_MIN, Segment, SegmentHead, SegmentId, Tail};
-use crate::record::{HEADER_BYTES, Header, Kind, Reader, Salt, Writer, read_stream, record_bytes, write_stream};
-use crate::reserve::Reserve;
+use crate::log::{self, MarkFile, SEGMENT_BYTES_MIN, Segment, SegmentHead, SegmentId, Tail};
+use crate::record::{HEADER_BYTES, Header, Kind, Piece, Reader, Salt, Writer, read_stream, record_bytes, scan, write_stream};
+use crate::reserve::{Reserve, is_full};
 
 /// Largest description of a stream: 255 subjects of 255 bytes and the rest of it.
 const DESCRIPTION_BYTES_MAX: usize = 128 << 10;
 
 const DESCRIPTION: &str = "stream";
 
+/// Says that a stream is being removed.
+const DELETED: &str = "deleted";
+
 /// Version of the description.
 const VERSION: u16 = 1;
-
-/// Most torn places that are remembered. More have not been seen on one log, and those forgotten would be reported, not lost.
-const TORN_MAX: usize = 1024;
-
-/// What is missing of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Damage {
-    /// Which stream.
-    pub stream: Name,
-    /// File in which, or before which, something is missing, and from where in it.
-    pub file: Box<str>,
-    /// Offset in bytes.
-    pub offset: u64,
-    /// Numbers of the records that are missing.
-    pub records: RangeInclusive<u64>,
-    /// Sequences of the messages that are missing: at most these. `None`: no message is.
-    pub messages: Option<RangeInclusive<u64>>,
-}
 
 /// Why a stream cannot be opened at all.
 #[derive(Debug, thiserror::Error)]
@@ -82,14 +67,49 @@ pub(crate) fn create(disk: &Disk, config: StreamConfig, salt: Salt) -> Result<St
     let directory = directory(&config.name);
     let failed = |source| OpenError::Io { what: directory.clone().into(), source };
     disk.create_directory(&directory).map_err(failed)?;
-    // The segment first: a directory without a description is no stream, and is made anew.
+    // The description comes last: a directory without one, in which nothing was written, is no stream and is made anew.
     for name in disk.list(&directory).map_err(failed)? {
         disk.remove(&format!("{directory}/{name}")).map_err(failed)?;
     }
     let segment = Segment::create(disk, &directory, SegmentId(1), SEGMENT_BYTES_MIN).map_err(failed)?;
-    let (mark, _) = MarkFile::open(disk, &directory, salt).map_err(failed)?;
+    let mark = MarkFile::create(disk, &directory, salt).map_err(failed)?;
     describe(disk, &config, salt).map_err(failed)?;
-    Ok(State::new(Core::new(config), Tail::new(salt, 1, segment), BTreeMap::new(), Vec::new(), mark))
+    let segments = Segments::new(Vec::new(), SegmentId(1), 1);
+    Ok(State::new(Core::new(config), Tail::new(salt, 1, segment), segments, mark))
+}
+
+/// Removes a stream with everything in it. What the end of the process leaves of it is removed at the next start.
+pub(crate) fn remove(disk: &Disk, name: &Name) -> Result<(), OpenError> {
+    let directory = directory(name);
+    let failed = |source| OpenError::Io { what: directory.clone().into(), source };
+    // Segments tell what stream they were, and would be taken for one whose description is damaged: so this is said first and removed last.
+    disk.replace(&format!("{directory}/{DELETED}"), b"deleted").map_err(failed)?;
+    for file in disk.list(&directory).map_err(failed)?.iter().filter(|file| *file != DELETED) {
+        disk.remove(&format!("{directory}/{file}")).map_err(failed)?;
+    }
+    disk.remove_directory(&directory).map_err(failed)
+}
+
+/// Whether a directory is what is left of a stream that was being removed, or never came to be.
+pub(crate) fn is_leftover(disk: &Disk, name: &Name) -> io::Result<bool> {
+    let directory = directory(name);
+    let files = disk.list(&directory)?;
+    if files.iter().any(|file| file == DELETED) {
+        return Ok(true);
+    }
+    if files.iter().any(|file| file == DESCRIPTION) {
+        return Ok(false);
+    }
+    for file in files.iter().filter(|file| SegmentId::of_file_name(file).is_some()) {
+        let mut is_blank = true;
+        scan(&disk.open(&format!("{directory}/{file}"))?, 0, Salt::NONE, |piece| {
+            is_blank &= matches!(piece, Piece::Hole { blank: true, .. });
+        })?;
+        if !is_blank {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Writes what a stream is beside its log.
@@ -107,7 +127,8 @@ pub(crate) fn open(disk: &Disk, reserve: &Reserve, name: &Name, now_ms: u64) -> 
     let directory = directory(name);
     let failed = |source| OpenError::Io { what: directory.clone().into(), source };
     let unreadable = || OpenError::Unreadable { what: directory.clone().into() };
-    let (salt, config) = match description(disk, name)? {
+    let described = description(disk, name)?;
+    let (salt, config) = match described.clone() {
         Some((salt, config)) => (salt, config),
         // The newest snapshot in the log has the configuration as well.
         None => (salt_of_segments(disk, &directory).map_err(failed)?.ok_or_else(unreadable)?, StreamConfig::new(name.clone(), Vec::new())),
@@ -121,19 +142,31 @@ pub(crate) fn open(disk: &Disk, reserve: &Reserve, name: &Name, now_ms: u64) -> 
         return Err(unreadable());
     }
     replay.core.config.name = name.clone();
-    let (lost, torn) = reconcile(&opened.gaps, &replay);
-    let damage = lost.into_iter().map(|gap| report(name, &gap)).collect();
+    let (lost, torn) = reconcile(&opened.gaps, opened.mark, &replay);
+    let mut damage: Vec<_> = lost.iter().map(|missing| Damage::of(name, missing)).collect();
+    if opened.mark.is_none() {
+        damage.push(Damage::of_file(name, "mark"));
+    }
+    if described.is_none() {
+        damage.push(Damage::of_file(name, DESCRIPTION));
+        // It was found in the log, and is written anew.
+        describe(disk, &replay.core.config, salt).map_err(failed)?;
+    }
     let mut core = replay.core;
-    core.resume(opened.last_sequence, now_ms);
-    let fresh = match Segment::create(disk, &directory, opened.next_segment, SEGMENT_BYTES_MIN) {
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-            reserve.take(&directory, opened.next_segment).map_err(failed)?.ok_or(error).map_err(failed)?
-        }
+    core.resume(opened.last_sequence, !lost.is_empty(), now_ms);
+    let mut segments = Segments::new(opened.segments, opened.next_segment, opened.next_lsn);
+    (segments.lost, segments.torn) = (lost, torn);
+    // The first snapshot should fit, since it alone knows what was torn.
+    let mut snapshot = Writer::default();
+    segments.write_log_part(&mut snapshot);
+    core.write_snapshot(&mut snapshot);
+    let bytes = SEGMENT_BYTES_MIN.max((2 * record_bytes(snapshot.0.len()) as u64).next_multiple_of(4096));
+    let fresh = match Segment::create(disk, &directory, opened.next_segment, bytes) {
+        Err(error) if is_full(&error) => reserve.take(&directory, opened.next_segment).map_err(failed)?.ok_or(error).map_err(failed)?,
         made => made.map_err(failed)?,
     };
-    let sealed = opened.segments.into_iter().map(|(segment, summary)| (segment.id, (segment, summary))).collect();
     let tail = Tail::new(salt, opened.next_lsn, fresh);
-    Ok((State::new(core, tail, sealed, torn, opened.mark), damage))
+    Ok((State::new(core, tail, segments, opened.mark_file), damage))
 }
 
 fn description(disk: &Disk, name: &Name) -> Result<Option<(Salt, StreamConfig)>, OpenError> {
@@ -176,42 +209,4 @@ fn salt_of_segments(disk: &Disk, directory: &str) -> io::Result<Option<Salt>> {
         }
     }
     Ok(None)
-}
-
-/// Tells what is lost from what went in order, and from what a power cut tore.
-fn reconcile(gaps: &[Gap], replay: &Replay) -> (Vec<Gap>, Vec<(u64, u64)>) {
-    let went = |gap: &Gap| {
-        let said_so = replay.removed.iter().any(|summary| summary.first_lsn <= gap.first_lsn && gap.last_lsn <= summary.last_lsn);
-        // What the newest snapshot does not list any more went before it was written. The record before it is its segment's first.
-        let before_snapshot = replay.living.as_ref().is_some_and(|living| {
-            let alive = |summary: &&log::SegmentSummary| !replay.removed.iter().any(|removed| removed.id == summary.id);
-            gap.last_lsn + 1 < replay.snapshot_lsn && !living.iter().filter(alive).any(|summary| gap.meets(summary))
-        });
-        said_so || before_snapshot
-    };
-    let mut torn = replay.torn.clone();
-    let mut lost = Vec::new();
-    for gap in gaps {
-        if went(gap) || torn.iter().any(|(first, last)| *first <= gap.first_lsn && gap.last_lsn <= *last) {
-            continue;
-        }
-        match gap.kind {
-            DamageKind::Lost => lost.push(*gap),
-            DamageKind::Torn => torn.push((gap.first_lsn, gap.last_lsn)),
-        }
-    }
-    let surplus = torn.len().saturating_sub(TORN_MAX);
-    torn.drain(..surplus);
-    (lost, torn)
-}
-
-fn report(stream: &Name, gap: &Gap) -> Damage {
-    let messages = gap.first_sequence..=gap.last_sequence;
-    Damage {
-        stream: stream.clone(),
-        file: gap.segment.file_name().into(),
-        offset: gap.offset,
-        records: gap.first_lsn..=gap.last_lsn,
-        messages: (!messages.is_empty()).then_some(messages),
-    }
 }

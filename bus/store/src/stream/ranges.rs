@@ -24,6 +24,7 @@ impl Ranges {
         self.0.insert(first, last);
     }
 
+    #[cfg(test)]
     pub(crate) fn contains(&self, sequence: u64) -> bool {
         self.0.range(..=sequence).next_back().is_some_and(|(_, last)| *last >= sequence)
     }

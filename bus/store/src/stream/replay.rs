@@ -1,13 +1,17 @@
 //! Builds the state of a stream out of its records.
 
-use myelin_wire::{Filter, Subject};
+use std::ops::RangeInclusive;
 
+use myelin_wire::{Filter, Subject};
+use tracing::warn;
+
+use super::core::Prepared;
 use super::{Core, Entry};
-use crate::config::{OnFull, Retention};
-use crate::consumer::Outcome;
-use crate::log::{SegmentSummary, Step};
+use crate::config::Retention;
+use crate::consumer::{Attempt, Outcome};
+use crate::log::{SegmentId, SegmentSummary, Step};
 use crate::record::{
-    AckRecord, AttemptRecord, DeliveredRecord, Kind, Malformed, MessageRecord, Reader, Writer, read_consumer, read_stream, record_bytes,
+    AckRecord, AttemptRecord, DeliveredRecord, Kind, Malformed, MessageRecord, Reader, Writer, read_consumer, read_stream,
 };
 
 /// What is known while a log is read.
@@ -19,30 +23,61 @@ pub(crate) struct Replay {
     /// Number of the newest snapshot.
     pub(crate) snapshot_lsn: u64,
     pub(crate) removed: Vec<SegmentSummary>,
+    next_lsn: u64,
     /// Record numbers that were torn at an earlier start and never acknowledged.
     pub(crate) torn: Vec<(u64, u64)>,
-    /// Records whose checksum fits and whose content makes no sense.
-    pub(crate) malformed: Vec<u64>,
+    /// What was found to be missing at an earlier start.
+    pub(crate) lost: Vec<Missing>,
+}
+
+/// Records that are missing, and the sequences of the messages among them: at most these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Missing {
+    pub(crate) first_lsn: u64,
+    pub(crate) last_lsn: u64,
+    /// The last is below the first if no message is missing.
+    pub(crate) first_sequence: u64,
+    pub(crate) last_sequence: u64,
+    pub(crate) segment: SegmentId,
+    pub(crate) offset: u64,
 }
 
 /// What a snapshot says of the log itself, before what it says of the stream.
-pub(crate) fn write_log_part(body: &mut Writer, living: &[SegmentSummary], torn: &[(u64, u64)]) {
+pub(crate) fn write_log_part(body: &mut Writer, living: &[SegmentSummary], torn: &[(u64, u64)], lost: &[Missing]) {
     body.u32(living.len() as u32);
     living.iter().for_each(|summary| summary.write(body));
     body.u32(torn.len() as u32);
     for (first, last) in torn {
         body.u64(*first).u64(*last);
     }
+    body.u32(lost.len() as u32);
+    for gap in lost {
+        body.u64(gap.first_lsn).u64(gap.last_lsn).u64(gap.first_sequence).u64(gap.last_sequence).u64(gap.segment.0).u64(gap.offset);
+    }
+}
+
+fn read_missing(reader: &mut Reader<'_>) -> Result<Missing, Malformed> {
+    Ok(Missing {
+        first_lsn: reader.u64()?,
+        last_lsn: reader.u64()?,
+        first_sequence: reader.u64()?,
+        last_sequence: reader.u64()?,
+        segment: SegmentId(reader.u64()?),
+        offset: reader.u64()?,
+    })
 }
 
 impl Replay {
     pub(crate) fn new(core: Core) -> Self {
-        Self { core, living: None, snapshot_lsn: 0, removed: Vec::new(), torn: Vec::new(), malformed: Vec::new() }
+        Self { core, living: None, snapshot_lsn: 0, removed: Vec::new(), next_lsn: 1, torn: Vec::new(), lost: Vec::new() }
     }
 
     pub(crate) fn step(&mut self, step: Step<'_>) {
+        // Whatever is missing, a consumer may have been made in it.
+        self.core.knows_all &= step.place.lsn == self.next_lsn;
+        self.next_lsn = step.place.lsn + 1;
         if self.apply(step).is_err() {
-            self.malformed.push(step.place.lsn);
+            warn!(lsn = step.place.lsn, kind = ?step.kind, "a record whose checksum fits makes no sense, and is passed over");
         }
     }
 
@@ -56,8 +91,9 @@ impl Replay {
                 let message = MessageRecord::parse(step.body)?;
                 let subject = Subject::new(message.subject).map_err(|_| Malformed)?;
                 let (stored_ms, expires_ms, due_ms) = (message.stored_ms, message.expires_ms, message.due_ms);
-                core.make_room_again(step.place.bytes as u64);
-                core.insert(message.sequence, Entry { subject, place: step.place, stored_ms, expires_ms, due_ms }, message.id);
+                let id = if cfg!(myelin_mutant = "forget_ids") { "" } else { message.id };
+                let stored = Prepared { sequence: message.sequence, evicts_to: message.evicts_to, is_unwanted: message.is_unwanted };
+                core.insert(&stored, Entry { subject, place: step.place, stored_ms, expires_ms, due_ms }, id);
             }
             Kind::Delete => {
                 while !reader.0.is_empty() {
@@ -96,11 +132,18 @@ impl Replay {
                 let outcome = Outcome::from_byte(record.outcome).ok_or(Malformed)?;
                 // An attempt of a message that is gone would wait for ever.
                 if core.index.get(record.sequence).is_some() {
-                    core.fail(record.consumer, record.sequence, outcome, record.at_ms, &record.text, record.not_before_ms);
+                    let attempt = Attempt { at_ms: record.at_ms, outcome, error: record.text };
+                    core.fail(record.consumer, record.sequence, attempt, record.not_before_ms);
+                }
+            }
+            Kind::Expired => {
+                while !reader.0.is_empty() {
+                    core.expire(reader.u64()?);
                 }
             }
             Kind::SegmentRemoved => {
                 let summary = SegmentSummary::read(&mut reader)?;
+                core.drop_segment(summary.id, summary.first_sequence..=summary.last_sequence);
                 core.segment_removed(summary.id, summary.first_sequence..=summary.last_sequence);
                 self.removed.push(summary);
             }
@@ -118,50 +161,42 @@ impl Replay {
         for _ in 0..reader.u32()? {
             torn.push((reader.u64()?, reader.u64()?));
         }
+        let mut lost = Vec::new();
+        for _ in 0..reader.u32()? {
+            lost.push(read_missing(reader)?);
+        }
         self.core.apply_snapshot(reader)?;
-        (self.living, self.torn, self.snapshot_lsn) = (Some(living), torn, lsn);
+        (self.living, self.torn, self.lost, self.snapshot_lsn) = (Some(living), torn, lost, lsn);
         Ok(())
     }
 }
 
 impl Core {
-    /// Evicts what was evicted when this message came.
-    fn make_room_again(&mut self, bytes: u64) {
-        if self.config.on_full == OnFull::Reject {
-            return;
-        }
-        while self.index.len() + 1 > self.config.messages_max || self.index.bytes() + bytes > self.config.bytes_max {
-            let Some((oldest, _)) = self.index.first() else { return };
-            self.counts.evicted += 1;
-            self.drop_message(oldest);
-        }
-    }
-
-    /// Lets go of what a snapshot says that its consumers are done with, where that is what retention goes by.
-    pub(super) fn drop_what_is_done(&mut self) {
-        if self.config.retention == Retention::Limits {
-            return;
-        }
-        let done: Vec<_> =
-            self.index.range(0..=u64::MAX).map(|(sequence, _)| sequence).filter(|sequence| self.is_done_with(*sequence)).collect();
-        done.into_iter().for_each(|sequence| self.drop_message(sequence));
+    /// Whatever of a segment is still in the index was gone when the segment went.
+    fn drop_segment(&mut self, segment: SegmentId, sequences: RangeInclusive<u64>) {
+        let left: Vec<_> =
+            self.index.range(sequences).filter(|(_, entry)| entry.place.segment == segment).map(|(sequence, _)| sequence).collect();
+        left.into_iter().for_each(|sequence| self.drop_message(sequence));
     }
 
     /// The log was read to its end: everything in it is durable, and no worker of before has anything.
-    pub(crate) fn resume(&mut self, last_sequence: u64, now_ms: u64) {
+    pub(crate) fn resume(&mut self, last_sequence: u64, is_damaged: bool, now_ms: u64) {
+        // A consumer whose record was lost may be made again and finds what was there; on a work queue no other could have wanted it.
+        let may_be_needed = is_damaged && self.config.retention == Retention::Interest;
+        if !self.knows_all && !may_be_needed {
+            self.drop_what_is_done();
+        }
+        self.knows_all = true;
         self.last_sequence = self.last_sequence.max(last_sequence);
         self.visible = self.last_sequence;
         let keys: Vec<_> = self.consumers.keys().copied().collect();
         for key in keys {
             let in_hand = self.consumers.get(&key).map(crate::consumer::ConsumerState::in_hand).unwrap_or_default();
             for (sequence, _) in in_hand {
-                self.fail(key, sequence, Outcome::Restart, now_ms, "", now_ms);
+                self.fail(key, sequence, Attempt { at_ms: now_ms, outcome: Outcome::Restart, error: "".into() }, now_ms);
             }
         }
+        let index = &self.index;
+        self.consumers.values_mut().for_each(|consumer| consumer.count_unread(index));
     }
-}
-
-/// Bytes of the record of a message with this front and payload.
-pub(crate) fn message_bytes(front: usize, payload: usize) -> u64 {
-    record_bytes(front + payload) as u64
 }

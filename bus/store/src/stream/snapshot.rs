@@ -12,7 +12,7 @@ impl Core {
         write_stream(body, &self.config);
         body.u32(self.next_key).u64(self.last_sequence);
         body.u64(self.counts.evicted).u64(self.counts.expired).u64(self.counts.removed);
-        self.deleted.write(body);
+        if cfg!(myelin_mutant = "resurrect_what_is_gone") { Ranges::default() } else { self.gone.clone() }.write(body);
         body.u32(self.consumers.len() as u32);
         for (key, consumer) in &self.consumers {
             body.u32(*key);
@@ -26,7 +26,7 @@ impl Core {
         let config: StreamConfig = read_stream(reader)?;
         let (next_key, last_sequence) = (reader.u32()?, reader.u64()?);
         let counts = Counts { evicted: reader.u64()?, expired: reader.u64()?, removed: reader.u64()? };
-        let deleted = Ranges::read(reader)?;
+        let gone = Ranges::read(reader)?;
         let mut consumers = Vec::new();
         for _ in 0..reader.u32()? {
             let key = reader.u32()?;
@@ -37,14 +37,14 @@ impl Core {
         self.next_key = next_key;
         self.last_sequence = self.last_sequence.max(last_sequence);
         self.counts = counts;
-        for (first, last) in deleted.iter() {
-            let gone: Vec<_> = self.index.range(first..=last).map(|(sequence, _)| sequence).collect();
-            gone.into_iter().for_each(|sequence| self.drop_message(sequence));
+        for (first, last) in gone.iter() {
+            let found: Vec<_> = self.index.range(first..=last).map(|(sequence, _)| sequence).collect();
+            found.into_iter().for_each(|sequence| self.drop_message(sequence));
         }
-        self.deleted = deleted;
+        self.gone = gone;
         self.keys = consumers.iter().map(|(key, consumer)| (consumer.config.name.clone(), *key)).collect();
         self.consumers = consumers.into_iter().collect();
-        self.drop_what_is_done();
+        self.knows_all = true;
         Ok(())
     }
 }

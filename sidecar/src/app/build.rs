@@ -16,6 +16,7 @@ use myelin_bridge_zmq::routes::service::{self, QueueBounds, ServiceConfig};
 use myelin_bridge_zmq::routes::{RouteContext, RouteMetrics};
 use myelin_bus::listener::{BindError as NatsBindError, Listener as NatsListener, ListenerConfig};
 use myelin_bus::outlet::{Budget, OutletConfig, Queued};
+use myelin_bus::streams::{StreamServer, StreamServerMetrics};
 use myelin_bus::{Bus, EmbeddedConfig};
 use parking_lot::Mutex;
 use prometheus_client::metrics::info::Info;
@@ -39,6 +40,7 @@ use crate::http::{HttpServer, Pages, ProcessCollector};
 #[derive(Debug)]
 pub(crate) struct App {
     pub(super) bus: Bus,
+    pub(super) streams: StreamServer,
     pub(super) nats: NatsListener,
     pub(super) bridge: Bridge,
     pub(super) http: HttpServer,
@@ -77,7 +79,7 @@ impl App {
 
         let bus_config = EmbeddedConfig { payload_bytes_max: config.bus.payload_max, ..EmbeddedConfig::default() };
         bus_config.metrics.register(&mut registry);
-        let bus = Bus::embedded(bus_config);
+        let bus = super::store::open(config, bus_config, &mut registry).await?;
 
         // One budget for whoever is connected, by whichever protocol.
         let budget = Budget::new(config.limits.queued_bytes);
@@ -93,6 +95,10 @@ impl App {
         };
         api::start(&bus, sources, &tracker, token.clone()).await.map_err(|error| setting(config, "bus.payload_max", &error))?;
 
+        let stream_metrics = StreamServerMetrics::default();
+        stream_metrics.register(&mut registry);
+        let streams = StreamServer::start(&bus, stream_metrics).await.map_err(|error| setting(config, "store.enabled", &error))?;
+
         registry.register("myelin_build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register_collector(Box::new(ProcessCollector::new()));
         let address = http_socket.local_addr().map_err(BuildError::Thread)?;
@@ -102,7 +108,7 @@ impl App {
 
         phase.send_replace(Phase::Ready);
         let (drain_timeout, routes) = (config.serve.drain_timeout, config.routes.len());
-        Ok(Self { bus, nats, bridge, http, phase, drain_timeout, tracker, token, listens, routes })
+        Ok(Self { bus, streams, nats, bridge, http, phase, drain_timeout, tracker, token, listens, routes })
     }
 
     /// What listens where.
@@ -290,7 +296,7 @@ fn own(key: &str, config: &Config, endpoint: Endpoint) -> Use {
     Use { setting: key.to_owned(), origin: config.settings.origin(key).clone(), endpoint, route: None }
 }
 
-fn setting(config: &Config, key: &str, error: &dyn std::error::Error) -> BuildError {
+pub(super) fn setting(config: &Config, key: &str, error: &dyn std::error::Error) -> BuildError {
     let origin: &Origin = config.settings.origin(key);
     BuildError::Setting { place: origin.prefix(), setting: key.to_owned(), reason: with_causes(error) }
 }

@@ -6,18 +6,21 @@
 mod agents;
 mod api;
 mod build;
+mod damage;
 mod error;
 mod listens;
 mod phase;
 mod routes;
 mod run;
 mod security;
+mod store;
 mod undelivered;
 mod zmq;
 
 pub(crate) use agents::{AgentEntry, AgentsReply};
 pub(crate) use api::{AGENTS_LIST, PING, ZMQ_PEERS};
 pub(crate) use build::App;
+pub(crate) use damage::{DAMAGE_FILE, DamageEntry, read as damage};
 pub(crate) use listens::Listens;
 pub(crate) use phase::Phase;
 pub(crate) use routes::HUB;

@@ -26,7 +26,7 @@ pub(crate) use route::{Linger, Role, Route, RouteKind, Side};
 pub(crate) use settings::Settings;
 pub(crate) use sources::{Flag, Sources, reason};
 pub(crate) use suggest::nearest;
-pub(crate) use text::{parse_duration, show_duration};
+pub(crate) use text::{parse_duration, parse_size, show_duration};
 pub(crate) use typed::{Config, MechanismName};
 
 #[cfg(test)]

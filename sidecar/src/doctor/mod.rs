@@ -9,6 +9,7 @@ mod finding;
 mod host;
 mod probe;
 mod routes;
+mod store;
 
 pub(crate) use addresses::leads_to;
 pub(crate) use finding::{Finding, Severity};
@@ -27,6 +28,7 @@ pub(crate) fn examine_config(config: &Config) -> Vec<Finding> {
 pub(crate) fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = examine_config(config);
     findings.extend(host::examine(config));
+    findings.extend(store::examine(config));
     findings.extend(agents::examine(config));
     findings.sort_by_key(|finding| finding.severity);
     findings

@@ -1,7 +1,7 @@
 //! The handle of a bus, and what it adds to its engine.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -14,6 +14,7 @@ use crate::message::{Offer, Offered};
 use crate::replies::{Outcome, Replies, RepliesConfig};
 use crate::reply::ReplyTo;
 use crate::router::{Interest, Receiver, RouteCache};
+use crate::streams::{Attached, Streams};
 use crate::subscription::Queue;
 use crate::wire::{Body, Filter, QueueGroup, Subject, limits};
 use crate::{
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) replies: Arc<Replies>,
     pub(crate) readers: Readers,
     pub(crate) metrics: Metrics,
+    pub(crate) streams: Option<Arc<Streams>>,
     stage: AtomicU8,
 }
 
@@ -64,13 +66,17 @@ pub(crate) enum Stage {
 impl Bus {
     /// A bus inside this process, without I/O and tasks of its own.
     pub fn embedded(config: EmbeddedConfig) -> Self {
+        Self::embedded_streams(config, None)
+    }
+
+    pub(crate) fn embedded_streams(config: EmbeddedConfig, streams: Option<Arc<Streams>>) -> Self {
         let replies = RepliesConfig {
             requests_max: config.requests_max,
             subjects_max: config.reply_subjects_max,
             subject_ttl: config.reply_subject_ttl,
         };
         let engine = Embedded::new(config.payload_bytes_max.min(limits::PAYLOAD_BYTES_CEILING), config.subscriptions_max);
-        Self::new(Engine::Embedded(engine), Arc::new(Replies::new(replies, config.metrics.clone())), config.metrics)
+        Self::new(Engine::Embedded(engine), Arc::new(Replies::new(replies, config.metrics.clone())), config.metrics, streams)
     }
 
     /// A bus over a connection to a NATS server, or to the listener of another sidecar.
@@ -84,13 +90,18 @@ impl Bus {
         let EmbeddedConfig { requests_max, reply_subjects_max, reply_subject_ttl, metrics, .. } = EmbeddedConfig::default();
         let replies = RepliesConfig { requests_max, subjects_max: reply_subjects_max, subject_ttl: reply_subject_ttl };
         let replies = Arc::new(Replies::new(replies, metrics.clone()));
-        let engine = Nats::connect(url, Arc::clone(&replies), metrics.clone()).await?;
-        Ok(Self::new(Engine::Nats(engine), replies, metrics))
+        let engine = Engine::Nats(Nats::connect(url, Arc::clone(&replies), metrics.clone()).await?);
+        let (readers, stage) = (Readers::default(), AtomicU8::new(Stage::Open as u8));
+        let shared = Arc::new_cyclic(|shared| {
+            let streams = Some(Arc::new(Streams::Attached(Attached::new(shared.clone()))));
+            Shared { engine, replies, readers, metrics, streams, stage }
+        });
+        Ok(Self::from_shared(shared))
     }
 
-    fn new(engine: Engine, replies: Arc<Replies>, metrics: Metrics) -> Self {
+    fn new(engine: Engine, replies: Arc<Replies>, metrics: Metrics, streams: Option<Arc<Streams>>) -> Self {
         let stage = AtomicU8::new(Stage::Open as u8);
-        Self::from_shared(Arc::new(Shared { engine, replies, readers: Readers::default(), metrics, stage }))
+        Self::from_shared(Arc::new(Shared { engine, replies, readers: Readers::default(), metrics, streams, stage }))
     }
 
     pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
@@ -131,6 +142,23 @@ impl Bus {
     /// # Cancel safety
     /// The request may have been sent; its reply will count as late.
     pub async fn request(&self, subject: &Subject, body: Body, patience: Duration) -> Result<Message, RequestError> {
+        self.ask(Offer::new(subject, body), patience).await
+    }
+
+    /// As [`request`](Self::request), with all that a message can carry but a reply address.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    ///
+    /// # Cancel safety
+    /// As [`request`](Self::request).
+    pub async fn request_message(&self, message: &Message, patience: Duration) -> Result<Message, RequestError> {
+        let Message { subject, meta, body, .. } = message;
+        self.ask(Offer { meta: meta.clone(), ..Offer::new(subject, body.clone()) }, patience).await
+    }
+
+    async fn ask(&self, offer: Offer<'_>, patience: Duration) -> Result<Message, RequestError> {
+        let subject = offer.subject;
         let shared = &self.shared;
         if shared.stage() > Stage::Open {
             return Err(RequestError::Closed);
@@ -139,7 +167,7 @@ impl Bus {
             return Err(RequestError::TooManyWaiting { max: shared.replies.requests_max() });
         };
         shared.metrics.requests.inc();
-        let offer = Offer { reply: Some(ReplyTo::Sink(pending.sink())), ..Offer::new(subject, body) };
+        let offer = Offer { reply: Some(ReplyTo::Sink(pending.sink())), ..offer };
         let answered = async {
             // The reply is what the requester waits for, so it does not wait for the pressure as well.
             if shared.publish(None, offer).await?.receivers == 0 {
@@ -222,6 +250,10 @@ impl Bus {
     /// What this bus counts.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Shared> {
+        Arc::downgrade(&self.shared)
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -340,6 +372,14 @@ impl Shared {
             Stage::Open => false,
             Stage::Draining => wants_reply && !self.replies.owns(subject),
             Stage::Closed => true,
+        }
+    }
+
+    /// Whether anybody gets what is published on `subject`, as far as this process can tell: a server does not say.
+    pub(crate) fn is_heard(&self, subject: &Subject) -> bool {
+        match &self.engine {
+            Engine::Embedded(engine) => self.replies.owns(subject) || engine.is_heard(subject),
+            Engine::Nats(_) => true,
         }
     }
 

@@ -87,6 +87,10 @@ impl Bus {
 
         shared.enter(Stage::Closed);
         let _closed = timeout_at(deadline, shared.engine.close()).await;
+        if let Some(streams) = shared.streams.clone() {
+            // Not cut by the deadline: what was acknowledged is on the disk, and the rest of the batch is a moment away from it.
+            let _synced = tokio::task::spawn_blocking(move || streams.close()).await;
+        }
         Drained { requests: shared.replies.waiting(), messages: queues.iter().map(|queue| queue.waiting().messages).sum() }
     }
 }

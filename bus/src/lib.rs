@@ -32,6 +32,7 @@ mod publisher;
 mod replies;
 mod reply;
 mod router;
+pub mod streams;
 mod subscription;
 mod turn;
 

@@ -4,6 +4,7 @@ use super::{Attachment, EngineOps};
 use crate::error::{PublishError, SubscribeError};
 use crate::message::{Offer, Offered};
 use crate::router::{Interest, Receiver, RouteCache, Router};
+use crate::wire::Subject;
 use crate::{Delivery, Published};
 
 #[derive(Debug)]
@@ -16,6 +17,10 @@ pub(crate) struct Embedded {
 impl Embedded {
     pub(crate) fn new(payload_bytes_max: usize, subscriptions_max: usize) -> Self {
         Self { router: Router::new(subscriptions_max), payload_bytes_max, subscriptions_max }
+    }
+
+    pub(crate) fn is_heard(&self, subject: &Subject) -> bool {
+        self.router.is_heard(subject)
     }
 }
 

@@ -37,6 +37,10 @@ impl Matched {
         }
     }
 
+    pub(super) fn is_any_open(&self) -> bool {
+        self.plain.iter().chain(self.groups.iter().flat_map(|group| &group.members)).any(|entry| entry.is_open())
+    }
+
     /// Hands a batch to every plain subscriber, and each body to one member of every group.
     pub(crate) fn deliver(&self, delivery: Delivery<'_>) -> Published {
         let mut published = Published::default();

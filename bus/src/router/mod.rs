@@ -113,6 +113,12 @@ impl Router {
         self.memo.get(subject).unwrap_or_else(|| self.make(subject)).list
     }
 
+    /// Whether anybody gets what is published on a subject, now.
+    pub(crate) fn is_heard(&self, subject: &Subject) -> bool {
+        // Not through the memo: a look at an inbox must not push out a match list in use.
+        self.trie.read().matches(subject).is_any_open()
+    }
+
     /// As [`matches`](Self::matches), without a look-up while nothing has changed. A cache belongs to one subject.
     pub(crate) fn matches_cached(&self, cache: &RouteCache, subject: &Subject) -> Arc<Matched> {
         let generation = self.generation.load(Ordering::Acquire);

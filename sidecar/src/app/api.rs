@@ -1,5 +1,6 @@
 //! The request subjects under `$MYELIN.API.`: what other commands and programs can ask a running sidecar.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -20,7 +21,8 @@ pub(crate) const AGENTS_LIST: &str = "$MYELIN.API.AGENTS.LIST";
 /// Answers with [`PeersReply`](super::zmq::PeersReply) as JSON; the request may be a [`PeersRequest`](super::zmq::PeersRequest).
 pub(crate) const ZMQ_PEERS: &str = "$MYELIN.API.ZMQ.PEERS";
 
-const ALL: &str = "$MYELIN.API.>";
+/// Requests about streams are answered by the bus itself.
+const ANSWERED: [&str; 3] = [PING, "$MYELIN.API.AGENTS.>", "$MYELIN.API.ZMQ.>"];
 
 /// Where the answers come from.
 pub(super) struct Sources {
@@ -30,16 +32,15 @@ pub(super) struct Sources {
 
 /// Answers requests until `token` is cancelled. Callers that ask faster than we answer lose the newest questions and time out.
 pub(super) async fn start(bus: &Bus, sources: Sources, tracker: &TaskTracker, token: CancellationToken) -> Result<(), SubscribeError> {
-    let filter = Filter::new(ALL).expect("a valid constant");
-    let options = SubscribeOptions { overflow: Overflow::DropNewest, ..SubscribeOptions::default() };
-    let subscription = bus.subscribe(&filter, options).await?;
-    let bus = bus.clone();
-    tracker.spawn(async move {
-        tokio::select! {
-            () = serve(&bus, subscription, &sources) => {}
-            () = token.cancelled() => {}
-        }
-    });
+    let sources = Arc::new(sources);
+    for filter in ANSWERED {
+        let filter = Filter::new(filter).expect("a valid constant");
+        let options = SubscribeOptions { overflow: Overflow::DropNewest, ..SubscribeOptions::default() };
+        let subscription = bus.subscribe(&filter, options).await?;
+        let (bus, sources) = (bus.clone(), Arc::clone(&sources));
+        let serving = async move { serve(&bus, subscription, &sources).await };
+        tracker.spawn(token.clone().run_until_cancelled_owned(serving));
+    }
     Ok(())
 }
 

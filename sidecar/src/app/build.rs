@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use myelin_bus::listener::{BindError as NatsBindError, Listener as NatsListener, ListenerConfig};
 use myelin_bus::outlet::Budget;
+use myelin_bus::streams::{StreamServer, StreamServerMetrics};
 use myelin_bus::{Bus, EmbeddedConfig};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -28,6 +29,7 @@ use crate::http::{HttpServer, Pages, ProcessCollector};
 #[derive(Debug)]
 pub(crate) struct App {
     pub(super) bus: Bus,
+    pub(super) streams: StreamServer,
     pub(super) nats: NatsListener,
     pub(super) bridge: Bridge,
     pub(super) http: HttpServer,
@@ -56,7 +58,7 @@ impl App {
 
         let bus_config = EmbeddedConfig { payload_bytes_max: config.bus.payload_max, ..EmbeddedConfig::default() };
         bus_config.metrics.register(&mut registry);
-        let bus = Bus::embedded(bus_config);
+        let bus = super::store::open(config, bus_config, &mut registry).await?;
 
         // One budget for whoever is connected, by whichever protocol.
         let budget = Budget::new(config.limits.queued_bytes);
@@ -72,6 +74,10 @@ impl App {
         };
         api::start(&bus, sources, &tracker, token.clone()).await.map_err(|error| BuildError::setting(config, "bus.payload_max", &error))?;
 
+        let stream_metrics = StreamServerMetrics::default();
+        stream_metrics.register(&mut registry);
+        let streams = StreamServer::start(&bus, stream_metrics).await.map_err(|error| BuildError::setting(config, "store.enabled", &error))?;
+
         registry.register("myelin_build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register_collector(Box::new(ProcessCollector::new()));
         let address = http_socket.local_addr().map_err(BuildError::Thread)?;
@@ -81,7 +87,7 @@ impl App {
 
         phase.send_replace(Phase::Ready);
         let (drain_timeout, routes) = (config.serve.drain_timeout, config.routes.len());
-        Ok(Self { bus, nats, bridge, http, phase, drain_timeout, tracker, token, listens, routes })
+        Ok(Self { bus, streams, nats, bridge, http, phase, drain_timeout, tracker, token, listens, routes })
     }
 
     /// What listens where.

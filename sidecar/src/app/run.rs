@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use myelin_bus::Bus;
 use myelin_bus::listener::Listener as NatsListener;
+use myelin_bus::streams::StreamServer;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,7 +38,7 @@ impl App {
     /// Dropping it stops without draining.
     pub(crate) async fn run(self, stop: CancellationToken, force: CancellationToken) -> Outcome {
         stop.cancelled().await;
-        let Self { bus, nats, bridge, http, phase, drain_timeout, tracker, token, .. } = self;
+        let Self { bus, streams, nats, bridge, http, phase, drain_timeout, tracker, token, .. } = self;
         let deadline = Instant::now() + drain_timeout;
         // From here on /readyz says no, so that whoever routes to us stops, and who asks all the same is refused at once.
         enter(&phase, Phase::Refusing);
@@ -46,11 +47,13 @@ impl App {
             enter(&phase, Phase::Draining);
             // While the bus still carries replies: a caller over NATS waits for its one on a subscription, which draining ends.
             settle(&bridge, deadline).await;
+            // Before the bus, whose drain closes the store.
+            let answered = finish(&streams, deadline).await;
             let drained = drain(&bus, deadline).await;
             let closed = close(nats, &bridge, deadline).await;
             let saved = save(&tracker, &token, deadline).await;
             enter(&phase, Phase::Flushed);
-            if drained && closed && saved { Outcome::Clean } else { Outcome::Forced }
+            if answered && drained && closed && saved { Outcome::Clean } else { Outcome::Forced }
         };
         let outcome = tokio::select! {
             outcome = ending => outcome,
@@ -81,6 +84,15 @@ async fn drain(bus: &Bus, deadline: Instant) -> bool {
         tracing::warn!(requests = drained.requests, messages = drained.messages, "serve.drain_timeout passed, giving up what is left");
     }
     drained.is_clean()
+}
+
+/// Lets requests about streams get their answers, and stores what was published. Returns whether all was done.
+async fn finish(streams: &StreamServer, deadline: Instant) -> bool {
+    let finished = streams.shutdown(left(deadline)).await;
+    if !finished {
+        tracing::warn!("serve.drain_timeout passed before all requests about streams were answered");
+    }
+    finished
 }
 
 /// Waits for the replies to requests that agents and other responders work on, as long as their callers wait too.

@@ -3,6 +3,8 @@
 mod agents;
 mod config;
 mod config_args;
+mod consumer;
+mod dlq;
 mod doctor;
 mod failure;
 mod import;
@@ -14,6 +16,8 @@ mod reply;
 mod req;
 mod serve;
 mod server;
+mod stream;
+mod streams;
 mod sub;
 mod zmq;
 
@@ -49,6 +53,9 @@ enum Verb {
     Reply(reply::Args),
     Agents(agents::Args),
     Zmq(zmq::Args),
+    Stream(stream::Args),
+    Consumer(consumer::Args),
+    Dlq(dlq::Args),
     Doctor(doctor::Args),
     Config(config::Args),
     Import(import::Args),
@@ -85,6 +92,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Reply(args) => server::block_on(reply::run(args)),
         Verb::Agents(args) => server::block_on(agents::run(args)),
         Verb::Zmq(args) => server::block_on(zmq::run(args)),
+        Verb::Stream(args) => server::block_on(stream::run(args)),
+        Verb::Consumer(args) => server::block_on(consumer::run(args)),
+        Verb::Dlq(args) => server::block_on(dlq::run(args)),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Config(args) => config::run(args),
         Verb::Import(args) => import::run(args),

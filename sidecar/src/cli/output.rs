@@ -35,6 +35,15 @@ pub(super) fn hint(text: &str) {
     }
 }
 
+/// Tells a human at the terminal how far long work is, on one line that is written over.
+#[expect(clippy::print_stderr, reason = "for eyes only")]
+pub(super) fn progress(text: &str) {
+    if io::stderr().is_terminal() {
+        // To the end of the line, so that nothing of a longer text stays.
+        eprint!("\r{text}\x1b[K");
+    }
+}
+
 /// Prints one JSON document on one line.
 pub(super) fn json(value: &impl Serialize) -> io::Result<()> {
     line(&serde_json::to_string(value)?)

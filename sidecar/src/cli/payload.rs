@@ -86,10 +86,7 @@ pub(super) fn print(style: Style, label: &str, subject: &str, reply: Option<&str
             if let Some(reply) = reply {
                 document["reply"] = reply.into();
             }
-            match body {
-                Body::Blob(bytes) => document["body"] = encode(bytes),
-                Body::Frames(all) => document["frames"] = all.iter().map(|frame| encode(&frame)).collect(),
-            }
+            put(&mut document, body);
             output::json(&document)?;
         }
         Style::Escaped => {
@@ -106,6 +103,14 @@ pub(super) fn print(style: Style, label: &str, subject: &str, reply: Option<&str
         }
     }
     Ok(())
+}
+
+/// Adds a body to a JSON document, as `body` or as `frames`.
+pub(super) fn put(document: &mut Json, body: &Body) {
+    match body {
+        Body::Blob(bytes) => document["body"] = encode(bytes),
+        Body::Frames(all) => document["frames"] = all.iter().map(|frame| encode(&frame)).collect(),
+    }
 }
 
 fn frames(body: &Body) -> Vec<Bytes> {

@@ -60,6 +60,8 @@ pub(crate) const KEYS: &[Key] = &[
     key("bus.payload_max", "MYELIN_BUS_PAYLOAD_MAX", size(KIB, 64 * MIB), "8MiB"),
     // A libzmq PUB at its high-water mark drops the newest message, and one slow subscriber must not slow the others.
     key("bus.overflow", "MYELIN_BUS_OVERFLOW", Kind::Choice(OVERFLOWS), "drop_newest"),
+    key("store.enabled", "MYELIN_STORE_ENABLED", Kind::Bool, "true"),
+    key("store.directory", "MYELIN_STORE_DIRECTORY", Kind::File, ""),
     key("discovery.enabled", "MYELIN_DISCOVERY_ENABLED", Kind::Bool, "true"),
     key("discovery.listen", "MYELIN_DISCOVERY_LISTEN", Kind::Bind, "tcp://127.0.0.1:7120"),
     key("discovery.advertise", "MYELIN_DISCOVERY_ADVERTISE", Kind::Host, ""),

@@ -28,7 +28,7 @@ pub(crate) use security::{FILES, MechanismName, Security};
 pub(crate) use settings::{Overrides, Settings};
 pub(crate) use sources::{Flag, Sources, reason};
 pub(crate) use suggest::nearest;
-pub(crate) use text::{parse_duration, show_duration};
+pub(crate) use text::{parse_duration, parse_size, show_duration};
 pub(crate) use typed::Config;
 
 #[cfg(test)]

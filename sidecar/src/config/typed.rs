@@ -16,6 +16,7 @@ use super::settings::Settings;
 pub(crate) struct Config {
     pub(crate) serve: Serve,
     pub(crate) bus: Bus,
+    pub(crate) store: Store,
     pub(crate) discovery: Discovery,
     pub(crate) hub: Hub,
     pub(crate) security: Security,
@@ -45,6 +46,15 @@ pub(crate) struct Bus {
     pub(crate) payload_max: usize,
     /// What the full queue of a subscriber of the hub or of a topic does, unless the route says otherwise.
     pub(crate) overflow: Overflow,
+}
+
+/// `[store]`
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    /// Whether this sidecar keeps streams.
+    pub(crate) enabled: bool,
+    /// Where they are.
+    pub(crate) directory: PathBuf,
 }
 
 /// `[discovery]`
@@ -96,6 +106,10 @@ impl Config {
                 drain_timeout: settings.duration("serve.drain_timeout"),
             },
             bus: Bus { payload_max: settings.number("bus.payload_max"), overflow: overflow(settings.choice("bus.overflow")) },
+            store: Store {
+                enabled: settings.bool("store.enabled"),
+                directory: settings.file("store.directory").unwrap_or_else(|| settings.path("serve.state_dir").join("store")),
+            },
             discovery: Discovery {
                 enabled: settings.bool("discovery.enabled"),
                 listen: settings.bind("discovery.listen"),

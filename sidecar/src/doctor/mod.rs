@@ -11,6 +11,7 @@ mod local;
 mod probe;
 mod routes;
 mod security;
+mod store;
 
 pub(crate) use addresses::leads_to;
 pub(crate) use finding::{Finding, Severity};
@@ -31,6 +32,7 @@ pub(crate) fn examine(config: &Config) -> Vec<Finding> {
     let mut findings = examine_config(config);
     findings.extend(host::examine(config));
     findings.extend(security::examine_files(config));
+    findings.extend(store::examine(config));
     findings.extend(agents::examine(config));
     findings.sort_by_key(|finding| finding.severity);
     findings

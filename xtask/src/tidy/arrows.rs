@@ -5,7 +5,8 @@ use serde_json::Value;
 /// What each crate may name in its normal and build dependencies. A crate that is not here may not exist.
 const ARROWS: &[(&str, &[&str])] = &[
     ("myelin-wire", &[]),
-    ("myelin-bus", &["myelin-wire"]),
+    ("myelin-store", &["myelin-wire"]),
+    ("myelin-bus", &["myelin-store", "myelin-wire"]),
     // The memory mesh never names the bus, nor the bus the mesh.
     ("myelin-mesh", &[]),
     ("myelin-bridge-zmq", &["myelin-bus", "myelin-wire"]),

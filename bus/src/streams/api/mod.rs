@@ -1,0 +1,37 @@
+//! Streams by request: what other processes ask a bus that has a store, on subjects under `$MYELIN.API.`.
+//!
+//! ```text
+//! STREAM.{CREATE,UPDATE,INFO,PURGE,DELETE,GET,DROP,SEQUENCES}.<stream>   STREAM.LIST   STREAM.PUB.<subject>
+//! CONSUMER.{CREATE,INFO,DELETE,NEXT}.<stream>.<consumer>   CONSUMER.LIST.<stream>
+//! DLQ.{LIST,SHOW,REPLAY,PURGE}
+//! ```
+//!
+//! Bodies are JSON objects; an answer that is an error has one field, `error`, with `code`, `message` and `retryable`. `STREAM.PUB` takes the
+//! payload as it is, and options in headers. `CONSUMER.NEXT` is answered by each message on its own, with the subject to settle it on as its
+//! reply, and then by a message that ends the answer.
+//!
+//! On its way through: [`server`] (who may be at work at once) → [`requests`] (a verb to its answer), [`next`] (messages to a worker),
+//! [`settle`] (a worker's word), [`capture`] (plain publishes on a stream's subjects).
+
+pub(super) mod asked;
+mod capture;
+pub(super) mod describe;
+mod hands;
+mod metrics;
+mod next;
+pub(super) mod options;
+mod requests;
+mod server;
+pub(super) mod settle;
+
+pub use self::metrics::StreamServerMetrics;
+pub use self::server::StreamServer;
+
+/// What every request begins with.
+pub(super) const API: &str = "$MYELIN.API.";
+
+/// What every subject begins with on which a worker settles a message.
+pub(super) const ACK: &str = "$MYELIN.ACK.";
+
+/// Tells the last message of an answer of several: `end`, or `error`.
+pub(super) const STATUS: &str = "Myelin-Status";

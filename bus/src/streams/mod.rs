@@ -1,0 +1,36 @@
+//! Durable streams: messages that are kept until somebody is done with them, and dead letters for those that nobody could handle.
+//!
+//! An engine stores, leases and settles ([`engine::StreamEngine`]). What is above it is written once, for every engine: how often a message is
+//! delivered, what becomes of it then, and that it is in one place at every moment of the move.
+//!
+//! The guarantee: a message whose publish was acknowledged is delivered at least once, or is a dead letter, or went by a limit that the
+//! operator named.
+
+mod api;
+mod attached;
+mod collector;
+mod consumer;
+mod dead;
+mod engine;
+mod error;
+mod headers;
+mod job;
+mod letters;
+mod local;
+mod verbs;
+
+pub use myelin_store::{
+    Attempt, ConsumerConfig, ConsumerInfo, Damage, Durability, Name, NameError, OnFull, OpenError, Outcome, Retention, StreamConfig,
+    StreamInfo,
+};
+
+pub use self::api::{StreamServer, StreamServerMetrics};
+pub(crate) use self::attached::Attached;
+pub use self::collector::StreamsCollector;
+pub use self::consumer::Consumer;
+pub use self::dead::{DEAD_LETTER_SUBJECTS, DEAD_LETTERS, DeadReason, Fault};
+pub(crate) use self::engine::Streams;
+pub use self::error::{ConsumeError, PublishDurableError, StreamError};
+pub use self::job::Job;
+pub use self::local::{StoreConfig, StoreReport};
+pub use self::verbs::{PublishOptions, Receipt};

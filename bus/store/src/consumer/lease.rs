@@ -1,0 +1,97 @@
+//! Which messages a worker gets.
+
+use super::pending::Pending;
+use super::{Attempt, ConsumerState, millis};
+use crate::stream::Index;
+
+/// A message that a worker has for a while.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease {
+    pub(crate) sequence: u64,
+    /// 1 for the first.
+    pub(crate) deliveries: u32,
+    pub(crate) attempts: Vec<Attempt>,
+}
+
+impl ConsumerState {
+    /// Up to `max` messages for a worker: first what comes again, then what is new up to `visible`.
+    pub(crate) fn lease(&mut self, index: &Index, visible: u64, max: usize, now_ms: u64) -> Vec<Lease> {
+        let mut sequences = Vec::new();
+        self.take_due(true, index, max, now_ms, &mut sequences);
+        let limit = self.config.in_flight_max + usize::from(cfg!(myelin_mutant = "beyond_in_flight_max"));
+        let places = limit.saturating_sub(self.in_flight).min(max - sequences.len());
+        let fresh_from = sequences.len();
+        self.take_due(false, index, fresh_from + places, now_ms, &mut sequences);
+        let mut fresh = fresh_from + places - sequences.len();
+        let mut cursor = self.cursor;
+        for (sequence, entry) in index.range(self.cursor + 1..=visible) {
+            if fresh == 0 {
+                break;
+            }
+            cursor = sequence;
+            if !self.config.wants(&entry.subject) {
+                continue;
+            }
+            self.unread = self.unread.saturating_sub(1);
+            if entry.due_ms > now_ms {
+                self.wait(sequence, Pending::new(), entry.due_ms);
+            } else {
+                sequences.push(sequence);
+                fresh -= 1;
+            }
+        }
+        // Everything up to what is visible was looked at, unless the count ended it.
+        self.cursor = if fresh == 0 { cursor } else { visible.max(cursor) };
+        self.deliver(&sequences, now_ms);
+        sequences.iter().filter_map(|sequence| self.lease_of(*sequence)).collect()
+    }
+
+    /// Takes what has waited long enough, until there are `count` in all.
+    fn take_due(&mut self, is_again: bool, index: &Index, count: usize, now_ms: u64, sequences: &mut Vec<u64>) {
+        while sequences.len() < count {
+            let waiting = if is_again { &mut self.again } else { &mut self.delayed };
+            let Some((not_before_ms, sequence)) = waiting.first().copied().filter(|(at_ms, _)| *at_ms <= now_ms) else { return };
+            if index.get(sequence).is_some() {
+                waiting.remove(&(not_before_ms, sequence));
+                sequences.push(sequence);
+            } else {
+                self.take(sequence);
+            }
+        }
+    }
+
+    fn lease_of(&self, sequence: u64) -> Option<Lease> {
+        let pending = self.pending.get(&sequence)?;
+        Some(Lease { sequence, deliveries: pending.deliveries, attempts: pending.attempts.iter().cloned().collect() })
+    }
+
+    /// These are with a worker from now on.
+    pub(crate) fn deliver(&mut self, sequences: &[u64], now_ms: u64) {
+        for sequence in sequences {
+            let mut pending = self.take(*sequence).unwrap_or_else(Pending::new);
+            pending.deliveries += 1;
+            self.delivered += 1;
+            self.redelivered += u64::from(pending.deliveries > 1);
+            // A backoff longer than `ack_wait` holds for silence as well, a shorter one never shortens it.
+            let wait = self.config.ack_wait.max(self.config.backoff_after(pending.deliveries));
+            self.hold(*sequence, pending, now_ms.saturating_add(millis(wait)));
+            self.cursor = self.cursor.max(*sequence);
+        }
+    }
+
+    /// As `deliver`, when the log is read again. What lies between the cursor and these was not due then, or its record is lost: it waits.
+    pub(crate) fn deliver_again(&mut self, index: &Index, sequences: &[u64], at_ms: u64) {
+        let mut delivered = sequences.to_vec();
+        delivered.sort_unstable();
+        let last = delivered.last().copied().unwrap_or(0);
+        let passed: Vec<_> = index
+            .range(self.cursor + 1..=last)
+            .filter(|(sequence, entry)| self.config.wants(&entry.subject) && delivered.binary_search(sequence).is_err())
+            .map(|(sequence, entry)| (sequence, entry.due_ms))
+            .collect();
+        for (sequence, due_ms) in passed {
+            self.wait(sequence, Pending::new(), due_ms);
+        }
+        self.deliver(sequences, at_ms);
+    }
+}

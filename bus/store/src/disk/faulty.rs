@@ -1,0 +1,290 @@
+//! A disk in memory that loses power, runs full, and flips bits, as a seed says.
+//!
+//! What was synced survives; of what was only written, each sector of 512 bytes survives or does not, as on a real one. Names are durable at
+//! once, because the real disk syncs its directories inside the same call. After power is lost, whatever was open is useless.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use fastrand::Rng;
+use parking_lot::Mutex;
+
+/// The unit that a disk writes as a whole.
+const SECTOR_BYTES: usize = 512;
+
+/// A disk that a test can break. Clones are the same disk.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Faulty(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+pub(crate) struct FaultyFile {
+    disk: Faulty,
+    inode: u64,
+    /// Of the power: files opened before it was lost are of no use after.
+    era: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    names: BTreeMap<String, u64>,
+    inodes: BTreeMap<u64, Inode>,
+    next_inode: u64,
+    era: u64,
+    /// Bytes that fit in all; `None`: any number.
+    capacity: Option<u64>,
+    /// Operations until power is lost; `None`: it is not.
+    fuse: Option<u64>,
+    /// Syncs fail from now on.
+    is_broken: bool,
+}
+
+#[derive(Debug, Default)]
+struct Inode {
+    durable: Vec<u8>,
+    current: Vec<u8>,
+    unsynced: Vec<(usize, usize)>,
+}
+
+impl Faulty {
+    /// Loses what was not synced, sector by sector, and gives power again.
+    pub(crate) fn power_cycle(&self, rng: &mut Rng) {
+        let mut state = self.0.lock();
+        // All, none or some of it, so that the plain cases come up as often as the odd ones.
+        let odds = [0, 50, 100][rng.usize(..3)];
+        for inode in state.inodes.values_mut() {
+            for (offset, bytes) in std::mem::take(&mut inode.unsynced) {
+                let mut at = offset;
+                while at < offset + bytes {
+                    let end = (at / SECTOR_BYTES + 1) * SECTOR_BYTES;
+                    let end = end.min(offset + bytes);
+                    if rng.u32(..100) < odds {
+                        inode.durable[at..end].copy_from_slice(&inode.current[at..end]);
+                    }
+                    at = end;
+                }
+            }
+            inode.current.clone_from(&inode.durable);
+        }
+        state.restart();
+    }
+
+    /// The process ends and another begins; the system keeps what was written.
+    pub(crate) fn process_ends(&self) {
+        self.0.lock().restart();
+    }
+
+    /// Everything fails from the `operations`th operation that changes something on, as if power were gone.
+    pub(crate) fn fail_after(&self, operations: u64) {
+        self.0.lock().fuse = Some(operations);
+    }
+
+    /// How many bytes fit in all; `None`: any number.
+    pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
+        self.0.lock().capacity = bytes;
+    }
+
+    /// Bytes that files take.
+    pub(crate) fn used(&self) -> u64 {
+        self.0.lock().used()
+    }
+
+    /// Syncs fail until the next start.
+    pub(crate) fn break_syncs(&self) {
+        self.0.lock().is_broken = true;
+    }
+
+    pub(crate) fn flip(&self, name: &str, offset: usize, bit: u8) {
+        self.damage(name, |content| {
+            if let Some(byte) = content.get_mut(offset) {
+                *byte ^= 1 << (bit % 8);
+            }
+        });
+    }
+
+    pub(crate) fn wipe(&self, name: &str, offset: usize, bytes: usize) {
+        self.damage(name, |content| {
+            let end = (offset + bytes).min(content.len());
+            content[offset.min(end)..end].fill(0);
+        });
+    }
+
+    /// Names and lengths of everything.
+    pub(crate) fn files(&self) -> Vec<(String, usize)> {
+        let state = self.0.lock();
+        state.names.iter().map(|(name, inode)| (name.clone(), state.inodes[inode].current.len())).collect()
+    }
+
+    fn damage(&self, name: &str, damage: impl Fn(&mut Vec<u8>)) {
+        let mut state = self.0.lock();
+        if let Some(inode) = state.names.get(name).copied().and_then(|inode| state.inodes.get_mut(&inode)) {
+            damage(&mut inode.current);
+            damage(&mut inode.durable);
+        }
+    }
+
+    fn change<R>(&self, change: impl FnOnce(&mut State) -> io::Result<R>) -> io::Result<R> {
+        let mut state = self.0.lock();
+        state.burn()?;
+        change(&mut state)
+    }
+
+    fn file(&self, inode: u64, era: u64) -> FaultyFile {
+        FaultyFile { disk: self.clone(), inode, era }
+    }
+
+    pub(crate) fn create(&self, name: &str, bytes: u64) -> io::Result<FaultyFile> {
+        let (inode, era) = self.change(|state| {
+            if state.capacity.is_some_and(|capacity| state.used() + bytes > capacity) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            if state.names.contains_key(name) {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            state.next_inode += 1;
+            let inode = state.next_inode;
+            let content = vec![0; bytes as usize];
+            state.inodes.insert(inode, Inode { durable: content.clone(), current: content, unsynced: Vec::new() });
+            state.names.insert(name.to_owned(), inode);
+            Ok((inode, state.era))
+        })?;
+        Ok(self.file(inode, era))
+    }
+
+    pub(crate) fn open(&self, name: &str) -> io::Result<FaultyFile> {
+        let state = self.0.lock();
+        let inode = *state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(self.file(inode, state.era))
+    }
+
+    pub(crate) fn create_directory(&self, _name: &str) -> io::Result<()> {
+        self.change(|_| Ok(()))
+    }
+
+    pub(crate) fn list(&self, directory: &str) -> io::Result<Vec<String>> {
+        let mut names: Vec<String> = Vec::new();
+        for name in self.0.lock().names.keys() {
+            let inside =
+                if directory.is_empty() { Some(&**name) } else { name.strip_prefix(directory).and_then(|name| name.strip_prefix('/')) };
+            let entry = inside.and_then(|inside| inside.split('/').next());
+            if let Some(entry) = entry
+                && names.last().is_none_or(|last| last != entry)
+            {
+                names.push(entry.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        self.change(|state| {
+            state.unlink(name);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn remove_directory(&self, name: &str) -> io::Result<()> {
+        let prefix = format!("{name}/");
+        self.change(|state| {
+            let inside: Vec<_> = state.names.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
+            inside.iter().for_each(|name| state.unlink(name));
+            Ok(())
+        })
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.change(|state| {
+            let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+            state.unlink(to);
+            state.names.insert(to.to_owned(), inode);
+            Ok(())
+        })
+    }
+}
+
+impl State {
+    fn restart(&mut self) {
+        self.era += 1;
+        self.fuse = None;
+        self.is_broken = false;
+    }
+
+    fn used(&self) -> u64 {
+        self.names.values().map(|inode| self.inodes[inode].current.len() as u64).sum()
+    }
+
+    /// An open file keeps what it has; nobody else sees it, and its space counts as free at once.
+    fn unlink(&mut self, name: &str) {
+        self.names.remove(name);
+    }
+
+    fn burn(&mut self) -> io::Result<()> {
+        match &mut self.fuse {
+            Some(0) => Err(io::Error::other("no power")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl FaultyFile {
+    fn with<R>(&self, act: impl FnOnce(&mut State, u64) -> io::Result<R>) -> io::Result<R> {
+        let mut state = self.disk.0.lock();
+        if state.era != self.era {
+            return Err(io::Error::other("opened before power was lost"));
+        }
+        act(&mut state, self.inode)
+    }
+
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        self.with(|state, inode| Ok(state.inodes[&inode].current.len() as u64))
+    }
+
+    pub(crate) fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.with(|state, inode| {
+            let from = offset as usize;
+            let content = state.inodes[&inode].current.get(from..from + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+            buffer.copy_from_slice(content);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn write_at(&self, offset: u64, content: &[u8]) -> io::Result<()> {
+        self.with(|state, inode| {
+            state.burn()?;
+            let inode = state.inodes.get_mut(&inode).ok_or(io::ErrorKind::NotFound)?;
+            let from = offset as usize;
+            inode.current.get_mut(from..from + content.len()).ok_or(io::ErrorKind::StorageFull)?.copy_from_slice(content);
+            inode.unsynced.push((from, content.len()));
+            Ok(())
+        })
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.with(|state, inode| {
+            state.burn()?;
+            if state.is_broken {
+                return Err(io::Error::other("the disk is broken"));
+            }
+            let inode = state.inodes.get_mut(&inode).ok_or(io::ErrorKind::NotFound)?;
+            for (offset, bytes) in std::mem::take(&mut inode.unsynced) {
+                inode.durable[offset..offset + bytes].copy_from_slice(&inode.current[offset..offset + bytes]);
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.with(|state, inode| {
+            state.burn()?;
+            let inode = state.inodes.get_mut(&inode).ok_or(io::ErrorKind::NotFound)?;
+            inode.current.resize(bytes as usize, 0);
+            inode.durable.clone_from(&inode.current);
+            inode.unsynced.clear();
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! What users of a stream hold.
+
+mod consumer;
+mod info;
+mod message;
+
+use std::sync::Arc;
+
+use myelin_wire::{Filter, Subject};
+use tokio::sync::futures::Notified;
+
+pub use self::consumer::Consumer;
+pub use self::info::{ConsumerInfo, StreamInfo};
+pub use self::message::{Delivered, Publish, Receipt, Stored};
+use self::message::{find, load};
+use crate::config::{ConsumerConfig, Name, StreamConfig};
+use crate::error::StoreError;
+use crate::record::BODY_BYTES_MAX;
+use crate::stream::{Live, NewMessage};
+
+/// An open stream. Cloning shares it.
+///
+/// Every verb that changes something returns when the change is as safe as the stream's durability says. Dropping its future forgets the
+/// answer, not the change.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    live: Arc<Live>,
+}
+
+impl Stream {
+    pub(crate) fn new(live: Arc<Live>) -> Self {
+        Self { live }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.live.name
+    }
+
+    /// What it was asked to do.
+    pub fn config(&self) -> StreamConfig {
+        self.live.read(|state| state.core.config.clone())
+    }
+
+    /// Changes what it does. Limits that are lower than what is stored hold for what comes; name, retention and durability stay as they are.
+    ///
+    /// # Errors
+    /// When the stream is closed or the disk full.
+    pub async fn update(&self, config: StreamConfig) -> Result<(), StoreError> {
+        let described = self.live.act(|state, _| {
+            let config = StreamConfig {
+                name: self.live.name.clone(),
+                retention: state.core.config.retention,
+                durability: state.core.config.durability,
+                ..config.clone()
+            };
+            let lsn = state.put_config(config)?;
+            Ok((state.salt(), Some(lsn)))
+        });
+        let salt = described.await?;
+        self.live.describe(salt);
+        Ok(())
+    }
+
+    /// Stores a message, once per id.
+    ///
+    /// # Errors
+    /// Nothing was stored, unless [`may_have_happened`](StoreError::may_have_happened).
+    ///
+    /// # Cancel safety
+    /// It may have been stored. With an id, doing it again is safe.
+    pub async fn publish(&self, message: &Publish) -> Result<Receipt, StoreError> {
+        let bytes = message.payload.len() + message.headers.len();
+        if bytes > RECORDED_BYTES_MAX {
+            return Err(StoreError::TooLarge { bytes, max: RECORDED_BYTES_MAX });
+        }
+        let message = NewMessage {
+            subject: &message.subject,
+            id: message.id.as_deref().unwrap_or_default(),
+            headers: &message.headers,
+            payload: &message.payload,
+            expires_ms: message.expires_ms.unwrap_or(0),
+            due_ms: message.due_ms.unwrap_or(0),
+            expected_last: message.expected_last,
+        };
+        self.live
+            .act(|state, now_ms| {
+                let stored = state.publish(&message, now_ms)?;
+                Ok((Receipt { sequence: stored.sequence, is_duplicate: stored.is_duplicate }, Some(stored.lsn)))
+            })
+            .await
+    }
+
+    /// Makes a consumer, or changes one of the same name.
+    ///
+    /// # Errors
+    /// On a work queue, when another consumer takes some of the same messages; else as every verb.
+    pub async fn put_consumer(&self, config: &ConsumerConfig) -> Result<Consumer, StoreError> {
+        let key = self.live.act(|state, _| state.put_consumer(config.clone()).map(|(key, lsn)| (key, Some(lsn)))).await?;
+        Ok(Consumer { stream: self.clone(), key, name: config.name.clone() })
+    }
+
+    /// The consumer of this name.
+    pub fn consumer(&self, name: &Name) -> Option<Consumer> {
+        let key = self.live.read(|state| state.core.key_of(name))?;
+        Some(Consumer { stream: self.clone(), key, name: name.clone() })
+    }
+
+    /// Deletes a consumer. Tells whether there was one.
+    ///
+    /// # Errors
+    /// When the stream is closed or the disk full.
+    pub async fn delete_consumer(&self, name: &Name) -> Result<bool, StoreError> {
+        self.live
+            .act(|state, _| match state.core.key_of(name) {
+                Some(key) => state.delete_consumer(key).map(|(was, lsn)| (was, Some(lsn))),
+                None => Ok((false, None)),
+            })
+            .await
+    }
+
+    /// Deletes one message. Tells whether it was there.
+    ///
+    /// # Errors
+    /// When the stream is closed or the disk full.
+    pub async fn delete(&self, sequence: u64) -> Result<bool, StoreError> {
+        self.live.act(|state, _| state.delete(sequence).map(|(was, lsn)| (was, Some(lsn)))).await
+    }
+
+    /// Deletes every message on subjects of the filter, or every message. Tells how many.
+    ///
+    /// # Errors
+    /// When the stream is closed or the disk full.
+    pub async fn purge(&self, filter: Option<&Filter>) -> Result<u64, StoreError> {
+        self.live.act(|state, _| state.purge(filter).map(|(count, lsn)| (count, Some(lsn)))).await
+    }
+
+    /// Reads a message. `None` if it is not there, or damaged. Blocks for as long as the disk takes, which is no time for what was stored lately.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn get(&self, sequence: u64) -> std::io::Result<Option<Stored>> {
+        let found = self.live.read(|state| find(state, sequence));
+        found.map_or(Ok(None), |(segment, place, salt)| load(&segment, place, salt))
+    }
+
+    /// The last message on a subject; as [`get`](Self::get).
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn last_on(&self, subject: &Subject) -> std::io::Result<Option<Stored>> {
+        let sequence = self.live.read(|state| state.core.index.last_on(subject.as_str()));
+        self.get(sequence)
+    }
+
+    /// Up to `max` sequences from `from` on whose subjects match, in order.
+    pub fn sequences(&self, from: u64, max: usize, filter: Option<&Filter>) -> Vec<u64> {
+        self.live.read(|state| {
+            let wanted = |(_, entry): &(u64, &crate::stream::Entry)| filter.is_none_or(|filter| filter.matches(&entry.subject));
+            state.core.index.range(from..=state.core.visible()).filter(wanted).map(|(sequence, _)| sequence).take(max).collect()
+        })
+    }
+
+    /// Messages that expired and wait to be moved, in streams whose expired messages become dead letters.
+    pub fn expired(&self, max: usize) -> Vec<u64> {
+        let now_ms = self.live.clock.now_ms();
+        self.live.read(|state| if state.core.config.dead_letter_expired { state.core.expired(now_ms, max) } else { Vec::new() })
+    }
+
+    /// How much is in it.
+    pub fn info(&self) -> StreamInfo {
+        self.live.read(info::info)
+    }
+
+    /// Completes when something was stored, settled or released after this call. Take it before looking, wait after.
+    pub fn changed(&self) -> Notified<'_> {
+        self.live.changed.notified()
+    }
+
+    /// The time as the stream sees it, in milliseconds since 1970.
+    pub fn now_ms(&self) -> u64 {
+        self.live.clock.now_ms()
+    }
+}
+
+/// Most payload and headers of one message: a record holds them and its own fields.
+const RECORDED_BYTES_MAX: usize = BODY_BYTES_MAX - 1024;

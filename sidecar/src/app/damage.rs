@@ -1,0 +1,82 @@
+//! What is missing in the store, kept beside it: the sidecar has the store open, and `myelin doctor` is another process.
+
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+use myelin_bus::streams::StoreReport;
+use serde::{Deserialize, Serialize};
+
+use super::zmq::unix_ms;
+
+/// The file in the store's directory, one JSON document per line, oldest first. Whoever has read it may remove it.
+pub(crate) const DAMAGE_FILE: &str = "damage.json";
+
+/// Most lines that are kept.
+const ENTRIES_MAX: usize = 256;
+
+/// One thing that is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DamageEntry {
+    /// When it was found, in milliseconds since 1970.
+    pub(crate) found_ms: u64,
+    pub(crate) stream: String,
+    /// In words: which messages, which file, where in it.
+    pub(crate) what: String,
+}
+
+/// The report of an opening, in words.
+pub(super) fn entries(report: &StoreReport) -> Vec<DamageEntry> {
+    let found_ms = unix_ms(SystemTime::now());
+    let missing = report.damage.iter().map(|damage| {
+        let place = format!("{} from byte {}", damage.file, damage.offset);
+        let what = match &damage.messages {
+            Some(messages) if messages.start() == messages.end() => format!("message {} is missing ({place})", messages.start()),
+            Some(messages) => format!("of messages {} to {} some or all are missing ({place})", messages.start(), messages.end()),
+            None => format!("no message is missing, but {} records about them ({place})", damage.records.clone().count()),
+        };
+        DamageEntry { found_ms, stream: damage.stream.to_string(), what }
+    });
+    let unopened = report.unopened.iter().map(|(stream, error)| DamageEntry {
+        found_ms,
+        stream: stream.to_string(),
+        what: format!("cannot be opened: {}", super::routes::with_causes(error)),
+    });
+    missing.chain(unopened).collect()
+}
+
+/// Adds what was found now to what was found before, unless it is known.
+pub(super) fn keep(directory: &Path, found: &[DamageEntry]) -> io::Result<()> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    let mut kept = read(directory);
+    for entry in found {
+        if !kept.iter().any(|known| known.stream == entry.stream && known.what == entry.what) {
+            kept.push(entry.clone());
+        }
+    }
+    let kept = &kept[kept.len().saturating_sub(ENTRIES_MAX)..];
+    let lines: Vec<String> = kept.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
+    std::fs::write(directory.join(DAMAGE_FILE), lines.join("\n") + "\n")
+}
+
+/// What was found, oldest first. What cannot be read is nothing.
+pub(crate) fn read(directory: &Path) -> Vec<DamageEntry> {
+    let text = std::fs::read_to_string(directory.join(DAMAGE_FILE)).unwrap_or_default();
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_found_again_is_kept_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let entry = |found_ms, what: &str| DamageEntry { found_ms, stream: "orders".to_owned(), what: what.to_owned() };
+        keep(directory.path(), &[entry(1, "a")]).expect("written");
+        keep(directory.path(), &[entry(2, "a"), entry(2, "b")]).expect("written");
+        assert_eq!(read(directory.path()), [entry(1, "a"), entry(2, "b")]);
+    }
+}

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::zmq::unix_ms;
 
-/// The file in the store's directory, one JSON document per line, oldest first. Whoever has read it may remove it.
-pub(crate) const DAMAGE_FILE: &str = "damage.json";
+/// The file in the store's directory, one JSON document per line.
+const DAMAGE_FILE: &str = "damage.json";
 
 /// Most lines that are kept.
 const ENTRIES_MAX: usize = 256;
@@ -45,23 +45,20 @@ pub(super) fn entries(report: &StoreReport) -> Vec<DamageEntry> {
     missing.chain(unopened).collect()
 }
 
-/// Adds what was found now to what was found before, unless it is known.
+/// Keeps what the last start found, which is everything: the store says it at each.
 pub(super) fn keep(directory: &Path, found: &[DamageEntry]) -> io::Result<()> {
+    let file = directory.join(DAMAGE_FILE);
     if found.is_empty() {
-        return Ok(());
+        return match std::fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
     }
-    let mut kept = read(directory);
-    for entry in found {
-        if !kept.iter().any(|known| known.stream == entry.stream && known.what == entry.what) {
-            kept.push(entry.clone());
-        }
-    }
-    let kept = &kept[kept.len().saturating_sub(ENTRIES_MAX)..];
-    let lines: Vec<String> = kept.iter().map(serde_json::to_string).collect::<Result<_, _>>()?;
-    std::fs::write(directory.join(DAMAGE_FILE), lines.join("\n") + "\n")
+    let lines: Vec<String> = found.iter().take(ENTRIES_MAX).map(serde_json::to_string).collect::<Result<_, _>>()?;
+    std::fs::write(file, lines.join("\n") + "\n")
 }
 
-/// What was found, oldest first. What cannot be read is nothing.
+/// What the last start found. What cannot be read is nothing.
 pub(crate) fn read(directory: &Path) -> Vec<DamageEntry> {
     let text = std::fs::read_to_string(directory.join(DAMAGE_FILE)).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
@@ -72,11 +69,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_found_again_is_kept_once() {
+    fn what_the_last_start_found_is_kept() {
         let directory = tempfile::tempdir().expect("a directory");
         let entry = |found_ms, what: &str| DamageEntry { found_ms, stream: "orders".to_owned(), what: what.to_owned() };
         keep(directory.path(), &[entry(1, "a")]).expect("written");
         keep(directory.path(), &[entry(2, "a"), entry(2, "b")]).expect("written");
-        assert_eq!(read(directory.path()), [entry(1, "a"), entry(2, "b")]);
+        assert_eq!(read(directory.path()), [entry(2, "a"), entry(2, "b")]);
+        for _ in 0..2 {
+            keep(directory.path(), &[]).expect("removed");
+            assert_eq!(read(directory.path()), []);
+        }
     }
 }

@@ -22,7 +22,7 @@ mod zmq;
 pub(crate) use agents::{AgentEntry, AgentsReply};
 pub(crate) use api::{AGENTS_LIST, PING, ZMQ_PEERS};
 pub(crate) use build::App;
-pub(crate) use damage::{DAMAGE_FILE, DamageEntry, read as damage};
+pub(crate) use damage::{DamageEntry, read as damage};
 pub(crate) use listens::Listens;
 pub(crate) use phase::Phase;
 pub(crate) use routes::{AWAY, HUB};

@@ -1,4 +1,5 @@
 //! A worker that nothing is lost with: `cargo run -p myelin-bus --example worker`.
+#![allow(clippy::print_stdout, reason = "an example for the terminal")]
 
 use std::time::Duration;
 

@@ -76,7 +76,8 @@ impl App {
 
         let stream_metrics = StreamServerMetrics::default();
         stream_metrics.register(&mut registry);
-        let streams = StreamServer::start(&bus, stream_metrics).await.map_err(|error| BuildError::setting(config, "store.enabled", &error))?;
+        let streams =
+            StreamServer::start(&bus, stream_metrics).await.map_err(|error| BuildError::setting(config, "store.enabled", &error))?;
 
         registry.register("myelin_build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register_collector(Box::new(ProcessCollector::new()));

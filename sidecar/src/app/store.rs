@@ -16,7 +16,7 @@ pub(super) async fn open(config: &Config, bus_config: EmbeddedConfig, registry: 
     }
     let store = StoreConfig { directory: config.store.directory.clone() };
     let opening = tokio::task::spawn_blocking(move || Bus::embedded_with_store(bus_config, &store)).await;
-    let opened = opening.map_err(|error| super::build::setting(config, "store.directory", &error))?;
+    let opened = opening.map_err(|error| BuildError::setting(config, "store.directory", &error))?;
     let (bus, report) = opened.map_err(|error| unusable(config, &error))?;
     tell(config, &report);
     registry.register_collector(Box::new(StreamsCollector::new(&bus)));

@@ -1,6 +1,6 @@
 //! Durable streams: messages that are kept until somebody is done with them, and dead letters for those that nobody could handle.
 //!
-//! An engine stores, leases and settles ([`engine::StreamEngine`]). What is above it is written once, for every engine: how often a message is
+//! An engine stores, leases and settles (`engine::StreamEngine`). What is above it is written once, for every engine: how often a message is
 //! delivered, what becomes of it then, and that it is in one place at every moment of the move.
 //!
 //! The guarantee: a message whose publish was acknowledged is delivered at least once, or is a dead letter, or went by a limit that the

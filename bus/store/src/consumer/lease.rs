@@ -79,19 +79,23 @@ impl ConsumerState {
         }
     }
 
-    /// As `deliver`, when the log is read again. What lies between the cursor and these was not due then, or its record is lost: it waits.
+    /// As `deliver`, when the log is read again.
     pub(crate) fn deliver_again(&mut self, index: &Index, sequences: &[u64], at_ms: u64) {
-        let mut delivered = sequences.to_vec();
-        delivered.sort_unstable();
-        let last = delivered.last().copied().unwrap_or(0);
-        let passed: Vec<_> = index
-            .range(self.cursor + 1..=last)
-            .filter(|(sequence, entry)| self.config.wants(&entry.subject) && delivered.binary_search(sequence).is_err())
-            .map(|(sequence, entry)| (sequence, entry.due_ms))
-            .collect();
-        for (sequence, due_ms) in passed {
-            self.wait(sequence, Pending::new(), due_ms);
+        let last = sequences.iter().copied().max().unwrap_or(0);
+        self.catch_up(index, last);
+        // Others are gone, or belonged to a filter whose record is lost.
+        let held: Vec<_> = sequences.iter().copied().filter(|sequence| self.is_pending(*sequence)).collect();
+        self.deliver(&held, at_ms);
+    }
+
+    /// When the log is read again, a record tells that this message was looked at. Whatever before it was not has to wait: it was not due
+    /// then, or the record of its delivery is lost, and nobody is to take it for done with.
+    pub(crate) fn catch_up(&mut self, index: &Index, sequence: u64) {
+        for (passed, entry) in index.range(self.cursor.saturating_add(1)..=sequence) {
+            if self.config.wants(&entry.subject) {
+                self.wait(passed, Pending::new(), entry.due_ms);
+            }
         }
-        self.deliver(sequences, at_ms);
+        self.cursor = self.cursor.max(sequence);
     }
 }

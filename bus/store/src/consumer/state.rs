@@ -102,8 +102,9 @@ impl ConsumerState {
 
     /// A delivery ended without an ack; it comes again, not before a time.
     pub(crate) fn fail(&mut self, sequence: u64, attempt: Attempt, not_before_ms: u64) {
-        // A record of an attempt may be found without that of the delivery, if that was damaged.
-        let mut pending = self.take(sequence).unwrap_or_else(|| Pending { deliveries: 1, ..Pending::new() });
+        let mut pending = self.take(sequence).unwrap_or_else(Pending::new);
+        // A record of an attempt may be found without that of the delivery, if that was torn or damaged.
+        pending.deliveries = pending.deliveries.max(1);
         if pending.attempts.len() == DLQ_ATTEMPTS_MAX {
             pending.attempts.pop_front();
         }

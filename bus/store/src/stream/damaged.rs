@@ -3,8 +3,9 @@
 
 use myelin_wire::{Filter, Subject};
 
-use super::{Damage, NewMessage, State, create, open};
+use super::{Damage, Failed, NewMessage, State, create, open};
 use crate::config::{ConsumerConfig, Name, StreamConfig};
+use crate::consumer::Outcome;
 use crate::disk::Disk;
 use crate::disk::faulty::Faulty;
 use crate::log::Place;
@@ -238,6 +239,28 @@ fn a_payload_never_becomes_a_record() {
         bench.disk.flip(&file, place.offset as usize + 8, 0);
         bench.loses(3, &file, &[2]);
     }
+}
+
+/// Without the record of the delivery, an attempt or an ack says nothing of the messages before it: once they were taken for done with.
+#[test]
+fn a_lost_delivery_loses_no_message_for_its_consumer() {
+    let mut bench = Bench::new();
+    let (key, _) = bench.state.put_consumer(ConsumerConfig::new(Name::new("c").unwrap())).unwrap();
+    for sequence in 1..=5 {
+        bench.publish(&payload(sequence));
+    }
+    let before = bench.place(5);
+    let file = bench.file(5);
+    assert_eq!(bench.state.lease(key, 5, 1000).unwrap().len(), 5);
+    bench.commit();
+    bench.state.ack(key, &[4]).unwrap();
+    let failed = Failed { key, sequence: 3, delivery: 1, outcome: Outcome::Nak, error: "no", delay_ms: Some(0) };
+    bench.state.fail(&failed, 1000).unwrap();
+    bench.commit();
+    bench.disk.flip(&file, before.offset as usize + before.bytes + 40, 0);
+    assert_eq!(bench.reopen().len(), 1);
+    let again: Vec<_> = bench.state.lease(key, 9, 2000).unwrap().iter().map(|lease| (lease.sequence, lease.deliveries)).collect();
+    assert_eq!(again, [(3, 2), (1, 1), (2, 1), (5, 1)]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod damage;
 #[cfg(test)]
 mod damaged;
 mod dedup;
+mod expiry;
 #[cfg(test)]
 mod full;
 mod index;
@@ -20,6 +21,7 @@ mod replay;
 mod segments;
 mod snapshot;
 mod state;
+mod time;
 
 pub(crate) use self::core::Core;
 pub use self::damage::Damage;

@@ -1,5 +1,6 @@
 //! Builds the state of a stream out of its records.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use myelin_wire::{Filter, Subject};
@@ -8,7 +9,7 @@ use tracing::warn;
 use super::core::Prepared;
 use super::{Core, Entry};
 use crate::config::Retention;
-use crate::consumer::{Attempt, Outcome};
+use crate::consumer::{Attempt, ConsumerState, Outcome};
 use crate::log::{SegmentId, SegmentSummary, Step};
 use crate::record::{
     AckRecord, AttemptRecord, DeliveredRecord, Kind, Malformed, MessageRecord, Reader, Writer, read_consumer, read_stream,
@@ -24,6 +25,8 @@ pub(crate) struct Replay {
     pub(crate) snapshot_lsn: u64,
     pub(crate) removed: Vec<SegmentSummary>,
     next_lsn: u64,
+    /// Segments that there are.
+    seen: BTreeSet<SegmentId>,
     /// Record numbers that were torn at an earlier start and never acknowledged.
     pub(crate) torn: Vec<(u64, u64)>,
     /// What was found to be missing at an earlier start.
@@ -69,13 +72,25 @@ fn read_missing(reader: &mut Reader<'_>) -> Result<Missing, Malformed> {
 
 impl Replay {
     pub(crate) fn new(core: Core) -> Self {
-        Self { core, living: None, snapshot_lsn: 0, removed: Vec::new(), next_lsn: 1, torn: Vec::new(), lost: Vec::new() }
+        Self {
+            core,
+            living: None,
+            snapshot_lsn: 0,
+            removed: Vec::new(),
+            next_lsn: 1,
+            seen: BTreeSet::new(),
+            torn: Vec::new(),
+            lost: Vec::new(),
+        }
     }
 
     pub(crate) fn step(&mut self, step: Step<'_>) {
         // Whatever is missing, a consumer may have been made in it.
         self.core.knows_all &= step.place.lsn == self.next_lsn;
         self.next_lsn = step.place.lsn + 1;
+        if step.kind == Kind::Segment {
+            self.seen.insert(step.place.segment);
+        }
         if self.apply(step).is_err() {
             warn!(lsn = step.place.lsn, kind = ?step.kind, "a record whose checksum fits makes no sense, and is passed over");
         }
@@ -124,14 +139,16 @@ impl Replay {
             Kind::Ack => {
                 let record = AckRecord::parse(step.body)?;
                 for sequence in record.sequences {
+                    core.catch_up(record.consumer, sequence);
                     core.settle(record.consumer, sequence);
                 }
             }
             Kind::Attempt => {
                 let record = AttemptRecord::parse(step.body)?;
                 let outcome = Outcome::from_byte(record.outcome).ok_or(Malformed)?;
+                core.catch_up(record.consumer, record.sequence);
                 // An attempt of a message that is gone would wait for ever.
-                if core.index.get(record.sequence).is_some() {
+                if core.consumer(record.consumer).is_some_and(|consumer| consumer.is_pending(record.sequence)) {
                     let attempt = Attempt { at_ms: record.at_ms, outcome, error: record.text };
                     core.fail(record.consumer, record.sequence, attempt, record.not_before_ms);
                 }
@@ -144,7 +161,10 @@ impl Replay {
             Kind::SegmentRemoved => {
                 let summary = SegmentSummary::read(&mut reader)?;
                 core.drop_segment(summary.id, summary.first_sequence..=summary.last_sequence);
-                core.segment_removed(summary.id, summary.first_sequence..=summary.last_sequence);
+                // A file that is still there, because the end came first, goes again later; until then what was in it stays gone.
+                if !self.seen.contains(&summary.id) {
+                    core.segment_removed(summary.id, summary.first_sequence..=summary.last_sequence);
+                }
                 self.removed.push(summary);
             }
             Kind::Config => core.config = read_stream(&mut reader)?,
@@ -172,6 +192,12 @@ impl Replay {
 }
 
 impl Core {
+    fn catch_up(&mut self, key: u32, sequence: u64) {
+        if let Some(consumer) = self.consumers.get_mut(&key) {
+            consumer.catch_up(&self.index, sequence);
+        }
+    }
+
     /// Whatever of a segment is still in the index was gone when the segment went.
     fn drop_segment(&mut self, segment: SegmentId, sequences: RangeInclusive<u64>) {
         let left: Vec<_> =
@@ -187,11 +213,14 @@ impl Core {
             self.drop_what_is_done();
         }
         self.knows_all = true;
-        self.last_sequence = self.last_sequence.max(last_sequence);
+        // What a consumer was given and power took, where a stream does not wait for the disk, is not given to another message: it would be
+        // behind that consumer.
+        let seen = self.consumers.values().map(ConsumerState::cursor).max().unwrap_or(0);
+        self.last_sequence = self.last_sequence.max(last_sequence).max(seen);
         self.visible = self.last_sequence;
         let keys: Vec<_> = self.consumers.keys().copied().collect();
         for key in keys {
-            let in_hand = self.consumers.get(&key).map(crate::consumer::ConsumerState::in_hand).unwrap_or_default();
+            let in_hand = self.consumers.get(&key).map(ConsumerState::in_hand).unwrap_or_default();
             for (sequence, _) in in_hand {
                 self.fail(key, sequence, Attempt { at_ms: now_ms, outcome: Outcome::Restart, error: "".into() }, now_ms);
             }

@@ -1,6 +1,7 @@
 //! The segments of an open stream: which there are, when the next one begins, which may go.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::RangeInclusive;
 
 use tracing::debug;
 
@@ -17,12 +18,21 @@ pub(crate) struct Segments {
     sealed: BTreeMap<SegmentId, (Segment, SegmentSummary)>,
     current: SegmentSummary,
     /// Sealed segments that said they go; gone when the record is durable.
-    leaving: VecDeque<(u64, Segment)>,
+    leaving: VecDeque<Leaving>,
     /// The newest segment that begins with a snapshot: what is older is needed for its messages only.
     snapshot_segment: Option<SegmentId>,
     /// Records that were torn before and lost before, which later snapshots repeat.
     pub(super) torn: Vec<(u64, u64)>,
     pub(super) lost: Vec<Missing>,
+}
+
+/// A segment whose file goes when a record is durable.
+#[derive(Debug)]
+struct Leaving {
+    lsn: u64,
+    segment: Segment,
+    /// Sequences of the messages in it, which are remembered to be gone until then: the note may not survive, and a later snapshot may.
+    sequences: RangeInclusive<u64>,
 }
 
 impl Segments {
@@ -107,8 +117,9 @@ impl State {
         }
         let durable = self.durable_lsn();
         let mut gone = Vec::new();
-        while let Some((_, segment)) = self.segments.leaving.pop_front_if(|(lsn, _)| *lsn <= durable) {
-            gone.push(segment);
+        while let Some(left) = self.segments.leaving.pop_front_if(|leaving| leaving.lsn <= durable) {
+            self.core.segment_removed(left.segment.id, left.sequences);
+            gone.push(left.segment);
         }
         gone
     }
@@ -120,9 +131,9 @@ impl State {
         let Ok(place) = self.put(Class::State, Kind::SegmentRemoved, &[&body.0]) else { return false };
         // Nobody else may come and make it durable: on a full disk, all wait for the space.
         self.tail.await_batch();
-        self.core.segment_removed(id, summary.first_sequence..=summary.last_sequence);
         if let Some((segment, _)) = self.segments.sealed.remove(&id) {
-            self.segments.leaving.push_back((place.lsn, segment));
+            let sequences = summary.first_sequence..=summary.last_sequence;
+            self.segments.leaving.push_back(Leaving { lsn: place.lsn, segment, sequences });
         }
         true
     }
@@ -146,7 +157,7 @@ impl State {
     pub(crate) fn give(&mut self, segment: Segment) {
         // Nothing was ever written to the one that it replaces.
         if let Some(unused) = self.tail.give(segment) {
-            self.segments.leaving.push_front((0, unused));
+            self.segments.leaving.push_front(Leaving { lsn: 0, segment: unused, sequences: RangeInclusive::new(1, 0) });
         }
     }
 

@@ -4,6 +4,8 @@
 //! `MYELIN_MODEL_CASES` and `MYELIN_MODEL_STEPS` set how much is tried (200 cases of up to 120 steps).
 
 mod harness;
+mod promises;
+mod workers;
 
 use myelin_wire::{Filter, Subject};
 use proptest::prelude::*;

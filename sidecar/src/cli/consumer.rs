@@ -34,10 +34,17 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[command(after_help = "Examples:\n  myelin consumer create orders workers --ack-wait 1m --deliveries-max 3")]
     Create(Create),
+    #[command(after_help = "Examples:\n  myelin consumer info orders workers\n  myelin consumer info orders workers --json | jq .waiting")]
     Info(Named),
+    #[command(after_help = "Examples:\n  myelin consumer list orders")]
     List(List),
+    #[command(
+        after_help = "Examples:\n  myelin consumer next orders workers\n  myelin consumer next orders workers --count 10 --wait 5s --json"
+    )]
     Next(Next),
+    #[command(after_help = "Examples:\n  myelin consumer delete orders workers")]
     Delete(Named),
 }
 

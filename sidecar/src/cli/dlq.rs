@@ -36,10 +36,15 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    #[command(after_help = "Examples:\n  myelin dlq list\n  myelin dlq list --stream orders --reason max_deliver --json")]
     List(List),
+    #[command(after_help = "Examples:\n  myelin dlq show 17")]
     Show(Show),
+    #[command(after_help = "Examples:\n  myelin dlq replay 17\n  myelin dlq replay --stream orders --rate 50 --dry-run")]
     Replay(Replay),
+    #[command(after_help = "Examples:\n  myelin dlq purge --older-than 720h\n  myelin dlq purge --all --dry-run")]
     Purge(Purge),
+    #[command(after_help = "Examples:\n  myelin dlq export --all --output letters.jsonl")]
     Export(Export),
 }
 

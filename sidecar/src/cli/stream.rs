@@ -34,11 +34,16 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Verb {
     Create(Create),
+    #[command(after_help = "Examples:\n  myelin stream info orders\n  myelin stream info orders --json | jq .messages")]
     Info(Named),
+    #[command(after_help = "Examples:\n  myelin stream list\n  myelin stream list --json | jq -r '.streams[].name'")]
     List(List),
     Pub(Publish),
+    #[command(after_help = "Examples:\n  myelin stream get orders 1\n  myelin stream get orders 1 --json")]
     Get(Get),
+    #[command(after_help = "Examples:\n  myelin stream purge orders\n  myelin stream purge orders --filter orders.test")]
     Purge(Purge),
+    #[command(after_help = "Examples:\n  myelin stream delete orders")]
     Delete(Named),
 }
 

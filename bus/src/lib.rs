@@ -1,6 +1,7 @@
 //! The message bus of Myelin: publish and subscribe, queue groups, requests, over an engine inside this process or a NATS server.
 //!
-//! What it is **not**: durable. A message reaches whoever listens now, at most once.
+//! A published message reaches whoever listens now, at most once, and is **not** kept. What must not be lost is published into a stream
+//! (module `streams`): it is stored before it is acknowledged, and delivered at least once.
 //!
 //! The hot path, in four hops: [`Publisher::publish_batch`] → `bus::Shared::dispatch` (admission) → `router::Router::matches_cached` (a match list,
 //! kept while nobody subscribes) → [`InlineHandler::deliver`] of each receiver, which for a [`Subscription`] is its queue's `push`.

@@ -41,6 +41,21 @@ impl Trend {
     }
 }
 
+/// Where a noisy series stands, one median per `width` of time.
+pub(crate) fn levels(samples: &[(f64, f64)], width: f64) -> Vec<(f64, f64)> {
+    let Some(&(first, _)) = samples.first() else {
+        return Vec::new();
+    };
+    samples
+        .chunk_by(|a, b| ((a.0 - first) / width).floor() == ((b.0 - first) / width).floor())
+        .filter_map(|chunk| {
+            let mut sorted: Vec<_> = chunk.iter().map(|sample| sample.1).collect();
+            sorted.sort_by(f64::total_cmp);
+            Some((chunk.first()?.0, *sorted.get(sorted.len() / 2)?))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +68,13 @@ mod tests {
         assert!(flat.growth.abs() < 0.005, "{flat:?}");
         let leaking = Trend::of(&noisy(0.01)).unwrap();
         assert!((0.05..0.07).contains(&leaking.growth), "{leaking:?}");
+    }
+
+    #[test]
+    fn a_level_shows_what_stays_and_not_what_passes() {
+        let samples: Vec<_> = (0..60).map(|at| (f64::from(at), if at % 10 == 3 { 90.0 } else { 10.0 + f64::from(at / 20) })).collect();
+        assert_eq!(levels(&samples, 20.0), vec![(0.0, 10.0), (20.0, 11.0), (40.0, 12.0)]);
+        assert_eq!(levels(&[], 20.0), vec![]);
     }
 
     #[test]

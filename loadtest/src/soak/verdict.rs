@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use super::sample::Sample;
 use super::tally::Count;
-use super::trend::Trend;
+use super::trend::{Trend, levels};
 use super::world::{Book, LISTENERS, World};
 
+/// Memory is judged by its median over this long. A single sample also has what is on its way just then: up to 16 MiB for peers that do not read,
+/// and messages of 3 MiB.
+const LEVEL_SECONDS: f64 = 300.0;
 /// Descriptors that no connection explains may rise by this much: the counts are not taken at one instant.
 const UNEXPLAINED_RISE_MAX: i64 = 2;
 
@@ -18,7 +21,7 @@ pub(crate) struct Bounds {
     pub(crate) warm_up: f64,
     /// Of resident memory, by linear fit over the rest.
     pub(crate) growth_max: f64,
-    /// Of any sample from the median.
+    /// Of the median of any five minutes from that of the run.
     pub(crate) deviation_max: f64,
     /// How long nothing may change before the sidecar counts as idle, the first time.
     pub(crate) steady: Duration,
@@ -70,9 +73,12 @@ impl Run<'_> {
     }
 
     fn memory(&self) -> Vec<Line> {
-        let Some(trend) = Trend::of(&self.series(|sample| sample.resident_kib as f64 / 1_024.0)) else {
+        let series = self.series(|sample| sample.resident_kib as f64 / 1_024.0);
+        let Some(trend) = Trend::of(&series) else {
             return vec![Line { holds: false, text: "too few samples to judge memory".to_owned() }];
         };
+        // A run that is too short for levels is judged by its samples, with the wide bound of short runs.
+        let level = Trend::of(&levels(&series, LEVEL_SECONDS)).unwrap_or(trend);
         let Bounds { growth_max, deviation_max, warm_up, .. } = self.bounds;
         let fit = format!(
             "resident memory after {:.0} s of warm-up: linear fit {:+.2} % (bound +{:.0} %)",
@@ -81,14 +87,16 @@ impl Run<'_> {
             growth_max * 100.0
         );
         let spread = format!(
-            "resident memory: median {:.1} MiB, {:.1} to {:.1}, at most {:.1} % from the median (bound {:.0} %)",
-            trend.median,
+            "resident memory: medians of five minutes {:.1} to {:.1} MiB, at most {:.1} % from {:.1} (bound {:.0} %); single samples {:.1} to {:.1}",
+            level.min,
+            level.max,
+            level.deviation() * 100.0,
+            level.median,
+            deviation_max * 100.0,
             trend.min,
-            trend.max,
-            trend.deviation() * 100.0,
-            deviation_max * 100.0
+            trend.max
         );
-        vec![Line { holds: trend.growth < growth_max, text: fit }, Line { holds: trend.deviation() <= deviation_max, text: spread }]
+        vec![Line { holds: trend.growth < growth_max, text: fit }, Line { holds: level.deviation() <= deviation_max, text: spread }]
     }
 
     fn descriptors(&self) -> Vec<Line> {

@@ -14,7 +14,7 @@ use crate::message::{Offer, Offered};
 use crate::replies::{Outcome, Replies, RepliesConfig};
 use crate::reply::ReplyTo;
 use crate::router::{Interest, Receiver, RouteCache};
-use crate::streams::{Attached, Streams};
+use crate::streams::{Attached, JetStream, Streams};
 use crate::subscription::Queue;
 use crate::wire::{Body, Filter, QueueGroup, Subject, limits};
 use crate::{
@@ -90,10 +90,14 @@ impl Bus {
         let EmbeddedConfig { requests_max, reply_subjects_max, reply_subject_ttl, metrics, .. } = EmbeddedConfig::default();
         let replies = RepliesConfig { requests_max, subjects_max: reply_subjects_max, subject_ttl: reply_subject_ttl };
         let replies = Arc::new(Replies::new(replies, metrics.clone()));
-        let engine = Engine::Nats(Nats::connect(url, Arc::clone(&replies), metrics.clone()).await?);
+        let nats = Nats::connect(url, Arc::clone(&replies), metrics.clone()).await?;
+        // Our own listener never says that it has JetStream. A server without it may have a sidecar with a store behind it.
+        let jetstream = nats.has_jetstream().then(|| JetStream::new(nats.client(), 1));
+        let engine = Engine::Nats(nats);
         let (readers, stage) = (Readers::default(), AtomicU8::new(Stage::Open as u8));
         let shared = Arc::new_cyclic(|shared| {
-            let streams = Some(Arc::new(Streams::Attached(Attached::new(shared.clone()))));
+            let attached = || Streams::Attached(Attached::new(shared.clone()));
+            let streams = Some(Arc::new(jetstream.map_or_else(attached, Streams::JetStream)));
             Shared { engine, replies, readers, metrics, streams, stage }
         });
         Ok(Self::from_shared(shared))

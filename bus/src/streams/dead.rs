@@ -92,8 +92,10 @@ pub(super) async fn bury(
 
 /// Stores the letter of a message that never was in a stream.
 pub(super) async fn bury_stray(engine: &Streams, message: &Message, death: &Death) -> Result<Receipt, PublishDurableError> {
-    let engine_here = match engine {
-        Streams::Local(engine) => engine,
+    let number: &(dyn Fn(u64) -> u64 + Sync) = match engine {
+        Streams::Local(engine) => &|now_ms| engine.stray_number(now_ms),
+        // Many processes bury here: no two of them soon have the same.
+        Streams::JetStream(_) => &|now_ms| (now_ms << 20) | fastrand::u64(..1 << 20),
         // The other side does all of it, having this code too.
         Streams::Attached(engine) => return engine.bury(message, death).await,
     };
@@ -103,7 +105,7 @@ pub(super) async fn bury_stray(engine: &Streams, message: &Message, death: &Deat
     let now_ms = Attempt::now_ms();
     let mut refused = PublishDurableError::WrongLastSequence { last: 0 };
     for _ in 0..STRAY_TRIES {
-        let origin = Origin { stream: &death.origin, consumer: &death.stage, sequence: engine_here.stray_number(now_ms) };
+        let origin = Origin { stream: &death.origin, consumer: &death.stage, sequence: number(now_ms) };
         let own = meta.map(|meta| meta.headers.clone()).unwrap_or_default();
         let attempt = told(now_ms, death.reason.as_str(), &death.error);
         let known = vec![

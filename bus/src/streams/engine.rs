@@ -7,6 +7,7 @@ use myelin_store::{ConsumerConfig, ConsumerInfo, Delivered, Name, Outcome, Store
 
 use super::attached::Attached;
 use super::error::{ConsumeError, PublishDurableError, StreamError};
+use super::jetstream::JetStream;
 use super::local::Local;
 use super::verbs::Receipt;
 use crate::wire::{Filter, Subject};
@@ -40,6 +41,8 @@ pub(crate) enum Streams {
     Local(Local),
     /// A sidecar behind our connection.
     Attached(Attached),
+    /// A NATS server behind our connection.
+    JetStream(JetStream),
 }
 
 impl Streams {
@@ -48,6 +51,7 @@ impl Streams {
         match self {
             Self::Local(engine) => engine.release(stream, consumer, sequence, delivery),
             Self::Attached(engine) => engine.release(stream, consumer, sequence, delivery),
+            Self::JetStream(engine) => engine.release(stream, consumer, sequence, delivery),
         }
     }
 
@@ -55,7 +59,7 @@ impl Streams {
     pub(crate) fn infos(&self) -> Vec<StreamInfo> {
         match self {
             Self::Local(engine) => engine.infos(),
-            Self::Attached(_) => Vec::new(),
+            Self::Attached(_) | Self::JetStream(_) => Vec::new(),
         }
     }
 
@@ -63,7 +67,7 @@ impl Streams {
     pub(crate) fn subjects(&self) -> Vec<(Name, Vec<Filter>)> {
         match self {
             Self::Local(engine) => engine.subjects(),
-            Self::Attached(_) => Vec::new(),
+            Self::Attached(_) | Self::JetStream(_) => Vec::new(),
         }
     }
 
@@ -71,7 +75,7 @@ impl Streams {
     pub(crate) fn close(&self) {
         match self {
             Self::Local(engine) => engine.close(),
-            Self::Attached(_) => {}
+            Self::Attached(_) | Self::JetStream(_) => {}
         }
     }
 }
@@ -124,6 +128,7 @@ macro_rules! forward {
         match $self {
             Self::Local(engine) => engine.$method($($argument),*).await,
             Self::Attached(engine) => engine.$method($($argument),*).await,
+            Self::JetStream(engine) => engine.$method($($argument),*).await,
         }
     };
 }

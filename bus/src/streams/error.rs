@@ -56,6 +56,16 @@ pub enum StreamError {
         /// What the connection says about it.
         reason: Box<str>,
     },
+    /// The server is too old for what was asked.
+    #[error("{feature} needs a server of version {since}, this one is {server}")]
+    Unsupported {
+        /// What was asked for.
+        feature: Box<str>,
+        /// The first version that has it.
+        since: Box<str>,
+        /// The version of the server.
+        server: Box<str>,
+    },
     /// The stream is closed or cannot be written any more.
     #[error("stream {stream:?} is closed: {cause}", stream = stream.as_str())]
     Closed {
@@ -114,6 +124,16 @@ pub enum PublishDurableError {
     Refused {
         /// What it says.
         reason: Box<str>,
+    },
+    /// The server is too old for what was asked.
+    #[error("{feature} needs a server of version {since}, this one is {server}")]
+    Unsupported {
+        /// What was asked for.
+        feature: Box<str>,
+        /// The first version that has it.
+        since: Box<str>,
+        /// The version of the server.
+        server: Box<str>,
     },
     /// The stream is closed or broke while the message was being stored.
     #[error("stream {stream:?} is closed: {cause}", stream = stream.as_str())]

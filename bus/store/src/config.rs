@@ -195,6 +195,14 @@ impl ConsumerConfig {
         self.filter.as_ref().is_none_or(|filter| filter.matches(subject))
     }
 
+    /// Whether some message is wanted by both.
+    pub fn shares_messages(&self, other: &Self) -> bool {
+        match (&self.filter, &other.filter) {
+            (Some(one), Some(two)) => overlap(one.as_str(), two.as_str()),
+            _ => true,
+        }
+    }
+
     /// The wait after this many deliveries.
     pub fn backoff_after(&self, deliveries: u32) -> Duration {
         let index = (deliveries as usize).saturating_sub(1).min(self.backoff.len().saturating_sub(1));

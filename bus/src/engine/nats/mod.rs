@@ -117,6 +117,16 @@ impl Nats {
         Ok(engine)
     }
 
+    /// The connection itself.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Whether the server keeps streams.
+    pub(crate) fn has_jetstream(&self) -> bool {
+        self.client.server_info().jetstream
+    }
+
     /// Waits for the echo of a message to ourselves: the server handles what one connection sends in order.
     async fn round_trip(&self) {
         let Some(pending) = self.replies.open() else {

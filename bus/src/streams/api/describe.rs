@@ -152,6 +152,9 @@ pub(super) fn stream_error(cause: &StreamError) -> Value {
         StreamError::Invalid { field, reason } => ("invalid", json!({ "field": field, "reason": reason })),
         StreamError::StorageFull => ("storage_full", Value::Null),
         StreamError::Unreachable { .. } => ("unreachable", Value::Null),
+        StreamError::Unsupported { feature, since, server } => {
+            ("unsupported", json!({ "feature": feature, "since": since, "server": server }))
+        }
         StreamError::Closed { stream, cause } => ("closed", json!({ "stream": stream.as_str(), "cause": cause })),
     };
     error(code, cause.is_retryable(), cause, facts)
@@ -168,6 +171,9 @@ pub(super) fn publish_error(cause: &PublishDurableError) -> Value {
         PublishDurableError::TooLarge { size, max } => ("too_large", json!({ "size": size, "max": max })),
         PublishDurableError::Unreachable { .. } => ("unreachable", Value::Null),
         PublishDurableError::Refused { .. } => ("invalid", Value::Null),
+        PublishDurableError::Unsupported { feature, since, server } => {
+            ("unsupported", json!({ "feature": feature, "since": since, "server": server }))
+        }
         PublishDurableError::Closed { stream, cause } => ("closed", json!({ "stream": stream.as_str(), "cause": cause })),
     };
     error(code, cause.is_retryable(), cause, facts)

@@ -62,6 +62,11 @@ pub(super) fn stream_error(answer: &Value) -> Option<StreamError> {
             Some(StreamError::Invalid { field: field.unwrap_or("request"), reason })
         }
         "storage_full" => Some(StreamError::StorageFull),
+        "unsupported" => Some(StreamError::Unsupported {
+            feature: text(error, "feature"),
+            since: text(error, "since"),
+            server: text(error, "server"),
+        }),
         "closed" => name(error, "stream").map(|stream| StreamError::Closed { stream, cause: text(error, "cause") }),
         _ => None,
     };
@@ -79,6 +84,11 @@ pub(super) fn publish_error(answer: &Value, subject: &Subject) -> Option<Publish
             bytes: number(error, "bytes"),
         }),
         "storage_full" => Some(PublishDurableError::StorageFull),
+        "unsupported" => Some(PublishDurableError::Unsupported {
+            feature: text(error, "feature"),
+            since: text(error, "since"),
+            server: text(error, "server"),
+        }),
         "wrong_last_sequence" => Some(PublishDurableError::WrongLastSequence { last: number(error, "last") }),
         "too_large" => Some(PublishDurableError::TooLarge { size: size("size"), max: size("max") }),
         "unreachable" => Some(PublishDurableError::Unreachable { reason: text(error, "message") }),

@@ -1,0 +1,209 @@
+//! Handing messages to workers, and what they say of them.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::pull::Batch;
+use async_nats::jetstream::{Message, stream};
+use futures_util::StreamExt;
+use myelin_store::{Attempt, Delivered, Name, Outcome};
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+
+use super::super::engine::Failure;
+use super::super::error::{ConsumeError, StreamError, chain};
+use super::hands::Hand;
+use super::headers::Held;
+use super::refusal::Refusal;
+use super::settings::{own_consumer, own_stream};
+use super::{JetStream, Known, PATIENCE, attempts, info, server_name};
+
+/// Most messages of one request to the server.
+const BATCH_MAX: usize = 4_096;
+/// The shortest wait that a server is asked for; a shorter one is a look.
+const WAIT_MIN: Duration = Duration::from_millis(10);
+
+impl JetStream {
+    /// A consumer as it was when this process first worked with it.
+    pub(super) async fn known(&self, stream: &Name, consumer: &Name) -> Result<Known, StreamError> {
+        let key = (stream.clone(), consumer.clone());
+        if let Some(known) = self.0.consumers.lock().get(&key) {
+            return Ok(known.clone());
+        }
+        let refused = |refusal: Refusal| refusal.of(stream, Some(consumer));
+        let server = info::raw(self, stream).await.map_err(refused)?;
+        let verb = format!("CONSUMER.INFO.{}.{consumer}", server_name(stream));
+        let found = self.ask::<async_nats::jetstream::consumer::Info>(verb, &json!({})).await.map_err(refused)?;
+        let foreign = || StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() };
+        let config = own_consumer(&found.name, &found.config).ok_or_else(foreign)?;
+        let of = own_stream(&server.config).ok_or_else(foreign)?;
+        let pull = self.0.context.get_consumer_from_stream(consumer.as_str(), server_name(stream)).await;
+        let pull = pull.map_err(|error: stream::ConsumerError| StreamError::Unreachable { reason: chain(&error).into() })?;
+        let known = Known { config: config.into(), stream: of.into(), pull };
+        self.0.consumers.lock().insert(key, known.clone());
+        Ok(known)
+    }
+
+    /// Asks anew before it works with this consumer, or with any of this stream.
+    pub(super) fn forget(&self, stream: &Name, consumer: Option<&Name>) {
+        self.0.consumers.lock().retain(|(of, name), _| of != stream || consumer.is_some_and(|consumer| consumer != name));
+    }
+
+    /// Says something of a delivery, and waits until the server has heard it.
+    async fn say(&self, settle: &str, word: String) -> Result<(), ConsumeError> {
+        let heard = timeout(PATIENCE, self.0.client.request(settle.to_owned(), word.into())).await;
+        let reason = match heard {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => chain(&error),
+            Err(_elapsed) => format!("no answer within {PATIENCE:?}"),
+        };
+        Err(StreamError::Unreachable { reason: reason.into() }.into())
+    }
+
+    fn in_hand(&self, hand: &Hand) -> Option<Box<str>> {
+        self.0.hands.lock().look(hand)
+    }
+}
+
+fn hand(stream: &Name, consumer: &Name, sequence: u64, delivery: u32) -> Hand {
+    Hand { stream: stream.clone(), consumer: consumer.clone(), sequence, delivery }
+}
+
+/// What is there, else what comes first.
+///
+/// # Cancel safety
+/// Messages on their way come again after `ack_wait`.
+pub(super) async fn lease(
+    engine: &JetStream,
+    stream: &Name,
+    consumer: &Name,
+    max: usize,
+    wait: Duration,
+) -> Result<Vec<Delivered>, ConsumeError> {
+    let end = Instant::now() + wait;
+    let max = max.clamp(1, BATCH_MAX);
+    loop {
+        let known = engine.known(stream, consumer).await?;
+        let mut messages = gather(engine, stream, consumer, known.pull.fetch().max_messages(max).messages().await).await?;
+        let left = end.saturating_duration_since(Instant::now());
+        if messages.is_empty() && left >= WAIT_MIN {
+            let first = known.pull.batch().max_messages(1).expires(left.min(Duration::from_secs(30))).messages().await;
+            messages = gather(engine, stream, consumer, first).await?;
+            if !messages.is_empty() && max > 1 {
+                let more = known.pull.fetch().max_messages(max - 1).messages().await;
+                messages.extend(gather(engine, stream, consumer, more).await?);
+            }
+        }
+        let mut delivered = Vec::with_capacity(messages.len());
+        for message in messages {
+            delivered.extend(deliver(engine, stream, consumer, &known, message).await?);
+        }
+        if !delivered.is_empty() || end.saturating_duration_since(Instant::now()) < WAIT_MIN {
+            return Ok(delivered);
+        }
+    }
+}
+
+async fn gather<E: std::error::Error>(
+    engine: &JetStream,
+    stream: &Name,
+    consumer: &Name,
+    batch: Result<Batch, E>,
+) -> Result<Vec<Message>, ConsumeError> {
+    let gone = |reason: String| {
+        // It may have been deleted, which asking anew tells.
+        engine.forget(stream, Some(consumer));
+        ConsumeError::Stream(StreamError::Unreachable { reason: reason.into() })
+    };
+    let mut batch = batch.map_err(|error| gone(error.to_string()))?;
+    let mut messages = Vec::new();
+    while let Some(message) = batch.next().await {
+        match message {
+            Ok(message) => messages.push(message),
+            Err(_) if !messages.is_empty() => break,
+            Err(error) => {
+                let told = gone(error.to_string());
+                engine.known(stream, consumer).await?;
+                return Err(told);
+            }
+        }
+    }
+    Ok(messages)
+}
+
+/// One message for a worker; `None` if it has expired and nobody wants to know.
+async fn deliver(
+    engine: &JetStream,
+    stream: &Name,
+    consumer: &Name,
+    known: &Known,
+    message: Message,
+) -> Result<Option<Delivered>, ConsumeError> {
+    let (Ok(info), Some(settle)) = (message.info(), &message.reply) else { return Ok(None) };
+    let deliveries = u32::try_from(info.delivered).unwrap_or(u32::MAX);
+    let hand = hand(stream, consumer, info.stream_sequence, deliveries);
+    let held = Held {
+        subject: &message.subject,
+        sequence: info.stream_sequence,
+        time: info.published,
+        headers: message.headers.as_ref(),
+        payload: message.payload.clone(),
+    };
+    let stored = held.stored(Some(&known.stream));
+    let is_expired = stored.as_ref().and_then(|stored| stored.expires_ms).is_some_and(|at_ms| at_ms <= Attempt::now_ms());
+    if is_expired && !known.stream.dead_letter_expired {
+        engine.say(settle, "+ACK".to_owned()).await?;
+        return Ok(None);
+    }
+    engine.0.hands.lock().take(hand.clone(), settle.as_str().into());
+    let attempts = attempts::before(engine, &hand).await?;
+    Ok(Some(Delivered { message: stored, sequence: hand.sequence, deliveries, attempts }))
+}
+
+/// Confirmed by the server. That it was settled before is not told.
+pub(super) async fn ack(engine: &JetStream, stream: &Name, consumer: &Name, sequence: u64, delivery: u32) -> Result<bool, ConsumeError> {
+    let hand = hand(stream, consumer, sequence, delivery);
+    let Some(settle) = engine.in_hand(&hand) else { return Ok(false) };
+    engine.say(&settle, "+ACK".to_owned()).await?;
+    engine.0.hands.lock().settle(&hand);
+    attempts::settled(engine, &hand);
+    Ok(true)
+}
+
+pub(super) async fn fail(engine: &JetStream, stream: &Name, consumer: &Name, failure: Failure<'_>) -> Result<bool, ConsumeError> {
+    let Failure { sequence, delivery, outcome, error, delay } = failure;
+    let hand = hand(stream, consumer, sequence, delivery);
+    let Some(settle) = engine.in_hand(&hand) else { return Ok(false) };
+    let known = engine.known(stream, consumer).await?;
+    // Before the message can come again, so that whoever gets it then knows.
+    attempts::note(engine, &hand, outcome, error).await?;
+    let delay = match outcome {
+        Outcome::WorkerGone => Duration::ZERO,
+        _ => delay.unwrap_or_else(|| known.config.backoff_after(delivery)),
+    };
+    engine.say(&settle, nak(delay)).await?;
+    if outcome != Outcome::Term {
+        engine.0.hands.lock().settle(&hand);
+    }
+    Ok(true)
+}
+
+/// A worker is gone without a word: its message comes again as soon as that was noted.
+pub(super) fn release(engine: &JetStream, stream: &Name, consumer: &Name, sequence: u64, delivery: u32) {
+    let (engine, stream, consumer) = (engine.clone(), stream.clone(), consumer.clone());
+    let runtime = engine.0.runtime.clone();
+    runtime.spawn(async move {
+        let failure = Failure { sequence, delivery, outcome: Outcome::WorkerGone, error: "", delay: None };
+        // Where this fails, `ack_wait` does the same later.
+        drop(fail(&engine, &stream, &consumer, failure).await);
+    });
+}
+
+pub(super) async fn extend(engine: &JetStream, stream: &Name, consumer: &Name, sequence: u64, delivery: u32) -> Result<bool, ConsumeError> {
+    let Some(settle) = engine.in_hand(&hand(stream, consumer, sequence, delivery)) else { return Ok(false) };
+    engine.say(&settle, "+WPI".to_owned()).await?;
+    Ok(true)
+}
+
+fn nak(delay: Duration) -> String {
+    if delay.is_zero() { "-NAK".to_owned() } else { format!("-NAK {}", json!({ "delay": u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX) })) }
+}

@@ -1,0 +1,142 @@
+//! Making, changing and deleting.
+
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::consumer::Info as ServerConsumerInfo;
+use async_nats::jetstream::stream::Info as ServerStreamInfo;
+use myelin_store::{ConsumerConfig, ConsumerInfo, Name, StreamConfig, StreamInfo};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::super::error::StreamError;
+use super::settings::{self, Features, own_consumer, own_stream};
+use super::{JetStream, attempts, info, own_name, server_name};
+
+#[derive(Deserialize)]
+struct Done {
+    #[serde(default)]
+    success: bool,
+    #[serde(default)]
+    purged: u64,
+}
+
+fn features(engine: &JetStream) -> Features {
+    let has = |major, minor| engine.0.client.is_server_compatible(major, minor, 0);
+    Features { ttl: has(2, 11), schedules: has(2, 12) }
+}
+
+pub(super) async fn put_stream(engine: &JetStream, config: &StreamConfig) -> Result<StreamInfo, StreamError> {
+    let name = &config.name;
+    engine.require("metadata of streams", (2, 10))?;
+    let wanted = settings::stream(config, features(engine), engine.replicas());
+    let is_new = match info::raw(engine, name).await {
+        Ok(found) if own_stream(&found.config).as_ref() == Some(config) => return info::stream(engine, name).await,
+        Ok(_) => false,
+        Err(refusal) if refusal.is(&[ErrorCode::STREAM_NOT_FOUND]) => true,
+        Err(refusal) => return Err(refusal.of(name, None)),
+    };
+    let verb = if is_new { "CREATE" } else { "UPDATE" };
+    let mut made = engine.ask::<ServerStreamInfo>(format!("STREAM.{verb}.{}", wanted.name), &wanted).await;
+    if is_new && matches!(&made, Err(refusal) if refusal.is(&[ErrorCode::STREAM_NAME_EXIST])) {
+        // Another sidecar made it meanwhile.
+        made = engine.ask::<ServerStreamInfo>(format!("STREAM.UPDATE.{}", wanted.name), &wanted).await;
+    }
+    match made {
+        Ok(_) => {}
+        Err(refusal) if refusal.is_overlap() => return Err(overlap(engine, config).await),
+        Err(refusal) => return Err(refusal.of(name, None)),
+    }
+    if !is_new {
+        follow(engine, config).await?;
+    }
+    info::stream(engine, name).await
+}
+
+/// Consumers of everything take what the stream stores now.
+async fn follow(engine: &JetStream, config: &StreamConfig) -> Result<(), StreamError> {
+    for found in info::raw_consumers(engine, &config.name).await? {
+        if let Some(consumer) = own_consumer(&found.name, &found.config).filter(|consumer| consumer.filter.is_none()) {
+            make_consumer(engine, config, &consumer).await?;
+        }
+    }
+    engine.forget(&config.name, None);
+    Ok(())
+}
+
+async fn overlap(engine: &JetStream, config: &StreamConfig) -> StreamError {
+    for filter in &config.subjects {
+        for found in info::takers(engine, filter.as_str()).await.unwrap_or_default() {
+            let other = own_name(&found).or_else(|| Name::new(&found).ok());
+            if let Some(other) = other.filter(|other| *other != config.name) {
+                return StreamError::Overlap { other };
+            }
+        }
+    }
+    StreamError::Invalid { field: "subjects", reason: "another stream of the server takes some of the same".into() }
+}
+
+pub(super) async fn delete_stream(engine: &JetStream, stream: &Name) -> Result<bool, StreamError> {
+    let deleted = engine.ask::<Done>(format!("STREAM.DELETE.{}", server_name(stream)), &json!({})).await;
+    engine.forget(stream, None);
+    attempts::forget(engine, stream, None).await;
+    match deleted {
+        Ok(done) => Ok(done.success),
+        Err(refusal) if refusal.is(&[ErrorCode::STREAM_NOT_FOUND]) => Ok(false),
+        Err(refusal) => Err(refusal.of(stream, None)),
+    }
+}
+
+pub(super) async fn remove(engine: &JetStream, stream: &Name, sequence: u64) -> Result<bool, StreamError> {
+    let verb = format!("STREAM.MSG.DELETE.{}", server_name(stream));
+    match engine.ask::<Done>(verb, &json!({ "seq": sequence })).await {
+        Ok(done) => Ok(done.success),
+        Err(refusal) if refusal.is(&[ErrorCode::NO_MESSAGE_FOUND, ErrorCode::SEQUENCE_NOT_FOUND, ErrorCode::STREAM_MESSAGE_DELETE_FAILED]) => {
+            Ok(false)
+        }
+        Err(refusal) => Err(refusal.of(stream, None)),
+    }
+}
+
+pub(super) async fn purge(engine: &JetStream, stream: &Name, filter: Option<&str>) -> Result<u64, StreamError> {
+    let asked = filter.map_or_else(|| json!({}), |filter| json!({ "filter": filter }));
+    let purged = engine.ask::<Done>(format!("STREAM.PURGE.{}", server_name(stream)), &asked).await;
+    purged.map(|done| done.purged).map_err(|refusal| refusal.of(stream, None))
+}
+
+pub(super) async fn put_consumer(engine: &JetStream, stream: &Name, config: &ConsumerConfig) -> Result<ConsumerInfo, StreamError> {
+    let of = info::config(engine, stream).await?;
+    let made = make_consumer(engine, &of, config).await?;
+    engine.forget(stream, Some(&config.name));
+    info::consumer(engine, stream, &made).await.ok_or_else(|| StreamError::Closed {
+        stream: stream.clone(),
+        cause: "the server keeps no metadata of consumers".into(),
+    })
+}
+
+async fn make_consumer(engine: &JetStream, stream: &StreamConfig, config: &ConsumerConfig) -> Result<ServerConsumerInfo, StreamError> {
+    let name = server_name(&stream.name);
+    let asked: Value = json!({ "stream_name": name, "config": settings::consumer(stream, config) });
+    match engine.ask(format!("CONSUMER.CREATE.{name}.{}", config.name), &asked).await {
+        Ok(made) => Ok(made),
+        Err(refusal) if refusal.is_overlap() => {
+            let shares = |other: &ConsumerConfig| other.name != config.name && other.shares_messages(config);
+            let others = info::raw_consumers(engine, &stream.name).await?;
+            let other = others.iter().filter_map(|found| own_consumer(&found.name, &found.config)).find(shares);
+            Err(other.map_or_else(
+                || StreamError::Invalid { field: "filter", reason: "another consumer of the server takes some of the same".into() },
+                |other| StreamError::Overlap { other: other.name },
+            ))
+        }
+        Err(refusal) => Err(refusal.of(&stream.name, Some(&config.name))),
+    }
+}
+
+pub(super) async fn delete_consumer(engine: &JetStream, stream: &Name, consumer: &Name) -> Result<bool, StreamError> {
+    let deleted = engine.ask::<Done>(format!("CONSUMER.DELETE.{}.{consumer}", server_name(stream)), &json!({})).await;
+    engine.forget(stream, Some(consumer));
+    attempts::forget(engine, stream, Some(consumer)).await;
+    match deleted {
+        Ok(done) => Ok(done.success),
+        Err(refusal) if refusal.is(&[ErrorCode::CONSUMER_NOT_FOUND]) => Ok(false),
+        Err(refusal) => Err(refusal.of(stream, Some(consumer))),
+    }
+}

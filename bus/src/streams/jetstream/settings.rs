@@ -1,0 +1,100 @@
+//! Our settings of streams and consumers as a server's, and back.
+//!
+//! All of ours stand in the metadata too: the server has no word for some of them, and a rounded one is not what was asked for.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, Config as ServerConsumer};
+use async_nats::jetstream::stream::{Config as ServerStream, DiscardPolicy, PersistenceMode, RetentionPolicy, StorageType};
+use myelin_store::{ConsumerConfig, Durability, Name, OnFull, Retention, StreamConfig};
+
+use super::super::api::{asked, describe};
+use super::{own_name, server_name};
+
+/// Where ours are in the metadata.
+const OURS: &str = "myelin";
+/// The server's shortest window.
+const WINDOW_MIN: Duration = Duration::from_millis(100);
+/// How much longer than its TTL a message is kept that becomes a dead letter when it expires: for the sweeper to come by.
+pub(super) const GRACE: Duration = Duration::from_secs(3_600);
+/// What delayed messages wait on, followed by the stream's name and something unique.
+pub(super) const DUE: &str = "$MYELIN.DUE.";
+
+/// What a server can do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Features {
+    /// Since 2.11.
+    pub(super) ttl: bool,
+    /// Since 2.12.
+    pub(super) schedules: bool,
+}
+
+pub(super) fn stream(config: &StreamConfig, features: Features, replicas: usize) -> ServerStream {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    // A schedule that nobody has interest in would be gone at once.
+    let has_schedules = features.schedules && config.retention != Retention::Interest;
+    let due = has_schedules.then(|| format!("{DUE}{}.>", config.name));
+    let grace = if config.dead_letter_expired { GRACE } else { Duration::ZERO };
+    let max_age = config.age_max.map(|age| age.saturating_add(grace)).unwrap_or_default();
+    let window = config.dedup_window.max(WINDOW_MIN);
+    ServerStream {
+        name: server_name(&config.name),
+        subjects: config.subjects.iter().map(|filter| filter.as_str().to_owned()).chain(due).collect(),
+        retention: match config.retention {
+            Retention::Limits => RetentionPolicy::Limits,
+            Retention::WorkQueue => RetentionPolicy::WorkQueue,
+            Retention::Interest => RetentionPolicy::Interest,
+        },
+        discard: match config.on_full {
+            OnFull::Reject => DiscardPolicy::New,
+            OnFull::DropOldest => DiscardPolicy::Old,
+        },
+        max_messages: number(config.messages_max),
+        max_bytes: number(config.bytes_max),
+        max_age,
+        // The server refuses a window that is longer than the oldest message is old.
+        duplicate_window: if max_age.is_zero() { window } else { window.min(max_age) },
+        storage: if config.durability == Durability::Memory { StorageType::Memory } else { StorageType::File },
+        persist_mode: (config.durability == Durability::OsBuffered && replicas == 1).then_some(PersistenceMode::Async),
+        num_replicas: replicas,
+        allow_message_ttl: features.ttl,
+        allow_message_schedules: has_schedules,
+        metadata: HashMap::from([(OURS.to_owned(), describe::config(config).to_string())]),
+        ..ServerStream::default()
+    }
+}
+
+/// Our settings of a server's stream, if it is ours.
+pub(super) fn own_stream(server: &ServerStream) -> Option<StreamConfig> {
+    asked::stream_config(own_name(&server.name)?, server.metadata.get(OURS)?.as_bytes()).ok()
+}
+
+pub(super) fn consumer(stream: &StreamConfig, config: &ConsumerConfig) -> ServerConsumer {
+    // One that takes everything takes what the stream stores, and not what waits in it to be due.
+    let wanted = config.filter.as_ref().map_or(stream.subjects.as_slice(), std::slice::from_ref);
+    ServerConsumer {
+        name: Some(config.name.to_string()),
+        durable_name: Some(config.name.to_string()),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: config.ack_wait,
+        max_deliver: -1,
+        max_ack_pending: i64::try_from(config.in_flight_max).unwrap_or(i64::MAX),
+        filter_subjects: wanted.iter().map(|filter| filter.as_str().to_owned()).collect(),
+        metadata: HashMap::from([(OURS.to_owned(), describe::consumer_config(config).to_string())]),
+        ..ServerConsumer::default()
+    }
+}
+
+/// Our settings of a server's consumer, if it is ours.
+pub(super) fn own_consumer(name: &str, server: &ServerConsumer) -> Option<ConsumerConfig> {
+    asked::consumer_config(Name::new(name).ok()?, server.metadata.get(OURS)?.as_bytes()).ok()
+}
+
+/// Whether a subject is one on which messages wait to be due.
+pub(super) fn is_due(subject: &str) -> bool {
+    subject.starts_with(DUE)
+}
+
+/// What a reader of all of a stream looks for.
+pub(super) const EVERYTHING: &str = ">";

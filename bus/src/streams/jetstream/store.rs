@@ -1,0 +1,157 @@
+//! Storing a message.
+//!
+//! Per message: one publish with a reply address of the client's, and its answer. Many wait for theirs at a time; who is beyond
+//! [`PUBLISHES_MAX`](super::PUBLISHES_MAX) waits for one of them, so a slow server is felt by its publishers.
+
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::header;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use myelin_store::{Attempt, Name, Retention, StreamConfig};
+
+use super::super::engine::Record;
+use super::super::error::{PublishDurableError, StreamError, chain};
+use super::super::verbs::Receipt;
+use super::settings::DUE;
+use super::{JetStream, headers, info, own_name};
+
+/// What the server says when a stream holds as much as it may; it has one number for all its reasons not to store.
+const FULL: [&str; 3] = ["maximum messages exceeded", "maximum bytes exceeded", "maximum messages per subject exceeded"];
+
+pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt, PublishDurableError> {
+    let mut map = headers::of_record(&record.headers);
+    if let Some(id) = &record.id {
+        map.insert(header::NATS_MESSAGE_ID, &**id);
+    }
+    if let Some(last) = record.expected_last {
+        map.insert(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.to_string());
+    }
+    let mut subject = record.subject.as_str().to_owned();
+    if record.ttl.is_some() || record.delay.is_some() {
+        let stream = taker(engine, record).await?;
+        let kept = record.ttl.map(|ttl| limit(engine, &stream, &mut map, record.delay.unwrap_or_default() + ttl)).transpose();
+        let kept = kept.map_err(|error| refused(record, error))?;
+        match record.delay {
+            Some(delay) => subject = schedule(engine, &stream, record, &mut map, delay, kept)?,
+            None => map.extend_ttl(kept),
+        }
+    }
+    let message = PublishMessage::build().payload(record.payload.clone()).headers(map);
+    let sent = match engine.0.context.send_publish(subject, message).await {
+        Ok(sent) => sent.await,
+        Err(error) => Err(error),
+    };
+    let stored = match sent {
+        Ok(stored) => stored,
+        Err(error) => return Err(failed(engine, record, &error).await),
+    };
+    let stream = own_name(&stored.stream).or_else(|| Name::new(&stored.stream).ok());
+    let stream = stream.ok_or_else(|| PublishDurableError::Refused {
+        reason: format!("it is stored in {:?}, which has no name that can be said here", stored.stream).into(),
+    })?;
+    Ok(Receipt::new(stream, stored.sequence, stored.duplicate))
+}
+
+/// The stream that a message goes to.
+async fn taker(engine: &JetStream, record: &Record) -> Result<StreamConfig, PublishDurableError> {
+    let found = info::taker(engine, record.subject.as_str()).await.map_err(|error| refused(record, error))?;
+    found.ok_or_else(|| PublishDurableError::NoStream { subject: record.subject.clone() })
+}
+
+fn limit(engine: &JetStream, stream: &StreamConfig, map: &mut HeaderMap, ttl: Duration) -> Result<Duration, StreamError> {
+    engine.require("a TTL per message", (2, 11))?;
+    Ok(headers::expire(map, stream, Attempt::now_ms(), ttl))
+}
+
+/// Makes a message one that the server publishes later; the subject on which it waits.
+fn schedule(
+    engine: &JetStream,
+    stream: &StreamConfig,
+    record: &Record,
+    map: &mut HeaderMap,
+    delay: Duration,
+    kept: Option<Duration>,
+) -> Result<String, PublishDurableError> {
+    let invalid = |reason: &str| PublishDurableError::Refused { reason: reason.into() };
+    engine.require("delayed delivery", (2, 12)).map_err(|error| refused(record, error))?;
+    if record.expected_last.is_some() {
+        return Err(invalid("delay: over NATS a delayed message cannot also expect a last sequence"));
+    }
+    if stream.retention == Retention::Interest {
+        return Err(invalid("delay: over NATS a stream with retention by interest delays nothing"));
+    }
+    let due = std::time::SystemTime::UNIX_EPOCH + Duration::from_millis(Attempt::now_ms()) + delay;
+    let due = async_nats::datetime::DateTime::from(due);
+    let nanos = due.nanosecond();
+    let (date, time) = (due.date(), due.time());
+    map.insert(
+        header::NATS_SCHEDULE,
+        format!("@at {date}T{:02}:{:02}:{:02}.{nanos:09}Z", time.hour(), time.minute(), time.second()),
+    );
+    map.insert(header::NATS_SCHEDULE_TARGET, record.subject.as_str());
+    if let Some(kept) = kept {
+        map.insert(header::NATS_SCHEDULE_TTL, format!("{}s", kept.as_secs()));
+    }
+    Ok(format!("{DUE}{}.{:016x}{:016x}", stream.name, fastrand::u64(..), fastrand::u64(..)))
+}
+
+trait Limited {
+    fn extend_ttl(&mut self, kept: Option<Duration>);
+}
+
+impl Limited for HeaderMap {
+    fn extend_ttl(&mut self, kept: Option<Duration>) {
+        if let Some(kept) = kept {
+            self.insert(header::NATS_MESSAGE_TTL, format!("{}s", kept.as_secs()));
+        }
+    }
+}
+
+fn refused(record: &Record, error: StreamError) -> PublishDurableError {
+    match error {
+        StreamError::NoStream { .. } | StreamError::NoStore => PublishDurableError::NoStream { subject: record.subject.clone() },
+        StreamError::Unreachable { reason } => PublishDurableError::Unreachable { reason },
+        StreamError::Unsupported { feature, since, server } => PublishDurableError::Unsupported { feature, since, server },
+        other => PublishDurableError::Refused { reason: other.to_string().into() },
+    }
+}
+
+async fn failed(engine: &JetStream, record: &Record, error: &PublishError) -> PublishDurableError {
+    use std::error::Error as _;
+    let server = error.source().and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
+    let text = server.map(ToString::to_string).unwrap_or_default();
+    let max = engine.0.client.max_payload();
+    match (error.kind(), server.map(async_nats::jetstream::Error::error_code)) {
+        (PublishErrorKind::StreamNotFound, _) => PublishDurableError::NoStream { subject: record.subject.clone() },
+        (PublishErrorKind::WrongLastSequence, _) => PublishDurableError::WrongLastSequence { last: number_in(&text) },
+        (PublishErrorKind::MaxPayloadExceeded, _) | (_, Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)) => {
+            PublishDurableError::TooLarge { size: record.payload.len(), max }
+        }
+        (_, Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)) => {
+            PublishDurableError::WrongLastSequence { last: number_in(&text) }
+        }
+        (_, Some(ErrorCode::STORAGE_RESOURCES_EXCEEDED | ErrorCode::INSUFFICIENT_RESOURCES)) => PublishDurableError::StorageFull,
+        (_, Some(_)) if FULL.iter().any(|full| text.contains(full)) => full(engine, record).await,
+        (_, Some(_)) => PublishDurableError::Refused { reason: text.into() },
+        (_, None) => PublishDurableError::Unreachable { reason: chain(error).into() },
+    }
+}
+
+/// How much is in it has to be asked for.
+async fn full(engine: &JetStream, record: &Record) -> PublishDurableError {
+    let Ok(Some(config)) = info::taker(engine, record.subject.as_str()).await else {
+        return PublishDurableError::Refused { reason: "the stream is full".into() };
+    };
+    let (messages, bytes) = info::raw(engine, &config.name).await.map_or((0, 0), |info| (info.state.messages, info.state.bytes));
+    PublishDurableError::StreamFull { stream: config.name, messages, bytes }
+}
+
+/// The server says the last sequence in its text, behind `sequence: `; some of its versions do not.
+fn number_in(text: &str) -> u64 {
+    let digits = text.split("sequence: ").nth(1).unwrap_or_default();
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().unwrap_or(0)
+}

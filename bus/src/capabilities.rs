@@ -31,6 +31,8 @@ pub enum Storage {
     Store,
     /// The sidecar behind its connection, if that has a store; one that has none says so when it is asked.
     Sidecar,
+    /// The NATS server behind its connection, with JetStream.
+    JetStream,
 }
 
 impl Bus {
@@ -41,8 +43,9 @@ impl Bus {
             None => Storage::Nobody,
             Some(Streams::Local(_)) => Storage::Store,
             Some(Streams::Attached(_)) => Storage::Sidecar,
+            Some(Streams::JetStream(_)) => Storage::JetStream,
         };
-        let has_streams = storage != Storage::Nobody;
+        let has_streams = matches!(storage, Storage::Store | Storage::Sidecar);
         Capabilities {
             storage,
             block_holds_publisher: matches!(shared.engine, Engine::Embedded(_)),

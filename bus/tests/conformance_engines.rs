@@ -6,6 +6,7 @@ use myelin_bus::conformance::Fixture;
 use myelin_bus::listener::{Listener, ListenerConfig};
 use myelin_bus::streams::{StoreConfig, StreamServer, StreamServerMetrics};
 use myelin_bus::{Bus, EmbeddedConfig};
+use myelin_testkit::NatsServer;
 use tempfile::TempDir;
 
 /// A bus with a store in this process, and where others reach it.
@@ -44,4 +45,16 @@ mod in_this_process {
 
 mod behind_a_connection {
     myelin_bus::conformance_tests!(super::attached, skips: [block_makes_the_publisher_wait]);
+}
+
+/// The streams are a NATS server's, as for a fleet on more than one machine.
+async fn over_nats() -> Fixture {
+    let server = NatsServer::start();
+    let url = server.url();
+    let (first, second) = (Bus::connect(&url).await.unwrap(), Bus::connect(&url).await.unwrap());
+    Fixture::new(first, second, &url, server)
+}
+
+mod over_a_nats_server {
+    myelin_bus::conformance_tests!(super::over_nats, skips: [block_makes_the_publisher_wait]);
 }

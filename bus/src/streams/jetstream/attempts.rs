@@ -74,7 +74,7 @@ async fn make(engine: &JetStream) -> Result<(), StreamError> {
     config.messages_max = u64::from(u32::MAX);
     config.on_full = OnFull::DropOldest;
     config.durability = Durability::Synced;
-    let mut server = settings::stream(&config, settings::Features { ttl: false, schedules: false }, engine.replicas());
+    let mut server = settings::stream(&config, false, engine.replicas());
     server.max_messages_per_subject = 1;
     let made = engine.ask::<Value>(format!("STREAM.CREATE.{}", server.name), &server).await;
     made.map(drop).map_err(|refusal| refusal.of(&config.name, None))

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::super::error::StreamError;
 use super::refusal::Refusal;
 use super::settings::{own_consumer, own_stream};
-use super::{JetStream, millis, read, server_name};
+use super::{JetStream, delay, millis, read, server_name};
 
 #[derive(Deserialize)]
 struct Streams {
@@ -94,11 +94,13 @@ async fn describe(engine: &JetStream, info: &ServerStreamInfo) -> Result<Option<
     let state = &info.state;
     let is_empty = state.messages == 0;
     let consumers = consumers(engine, &config.name).await?;
+    let is_fed = info.config.sources.as_ref().is_some_and(|sources| !sources.is_empty());
+    let (due, due_bytes) = if is_fed { delay::waiting(engine, &config.name).await } else { (0, 0) };
     Ok(Some(StreamInfo {
         config,
-        messages: state.messages,
-        bytes: state.bytes,
-        disk_bytes: state.bytes,
+        messages: state.messages + due,
+        bytes: state.bytes + due_bytes,
+        disk_bytes: state.bytes + due_bytes,
         first_sequence: if is_empty { 0 } else { state.first_sequence },
         last_sequence: state.last_sequence,
         first_ms: (!is_empty).then(|| millis(state.first_timestamp)),

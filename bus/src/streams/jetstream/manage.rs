@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::error::StreamError;
-use super::settings::{self, Features, own_consumer, own_stream};
-use super::{JetStream, attempts, info, own_name, server_name};
+use super::settings::{self, own_consumer, own_stream};
+use super::{JetStream, attempts, delay, info, own_name, server_name};
 
 #[derive(Deserialize)]
 struct Done {
@@ -19,18 +19,18 @@ struct Done {
     purged: u64,
 }
 
-fn features(engine: &JetStream) -> Features {
-    let has = |major, minor| engine.0.client.is_server_compatible(major, minor, 0);
-    Features { ttl: has(2, 11), schedules: has(2, 12) }
-}
-
 pub(super) async fn put_stream(engine: &JetStream, config: &StreamConfig) -> Result<StreamInfo, StreamError> {
     let name = &config.name;
     engine.require("metadata of streams", (2, 10))?;
-    let wanted = settings::stream(config, features(engine), engine.replicas());
+    let has_ttl = engine.0.client.is_server_compatible(2, 11, 0);
+    let mut wanted = settings::stream(config, has_ttl, engine.replicas());
     let is_new = match info::raw(engine, name).await {
         Ok(found) if own_stream(&found.config).as_ref() == Some(config) => return info::stream(engine, name).await,
-        Ok(_) => false,
+        Ok(found) => {
+            // Where delayed messages come from.
+            wanted.sources = found.config.sources;
+            false
+        }
         Err(refusal) if refusal.is(&[ErrorCode::STREAM_NOT_FOUND]) => true,
         Err(refusal) => return Err(refusal.of(name, None)),
     };
@@ -45,21 +45,8 @@ pub(super) async fn put_stream(engine: &JetStream, config: &StreamConfig) -> Res
         Err(refusal) if refusal.is_overlap() => return Err(overlap(engine, config).await),
         Err(refusal) => return Err(refusal.of(name, None)),
     }
-    if !is_new {
-        follow(engine, config).await?;
-    }
+    engine.forget(name, None);
     info::stream(engine, name).await
-}
-
-/// Consumers of everything take what the stream stores now.
-async fn follow(engine: &JetStream, config: &StreamConfig) -> Result<(), StreamError> {
-    for found in info::raw_consumers(engine, &config.name).await? {
-        if let Some(consumer) = own_consumer(&found.name, &found.config).filter(|consumer| consumer.filter.is_none()) {
-            make_consumer(engine, config, &consumer).await?;
-        }
-    }
-    engine.forget(&config.name, None);
-    Ok(())
 }
 
 async fn overlap(engine: &JetStream, config: &StreamConfig) -> StreamError {
@@ -78,6 +65,7 @@ pub(super) async fn delete_stream(engine: &JetStream, stream: &Name) -> Result<b
     let deleted = engine.ask::<Done>(format!("STREAM.DELETE.{}", server_name(stream)), &json!({})).await;
     engine.forget(stream, None);
     attempts::forget(engine, stream, None).await;
+    delay::delete(engine, stream).await;
     match deleted {
         Ok(done) => Ok(done.success),
         Err(refusal) if refusal.is(&[ErrorCode::STREAM_NOT_FOUND]) => Ok(false),
@@ -114,7 +102,7 @@ pub(super) async fn put_consumer(engine: &JetStream, stream: &Name, config: &Con
 
 async fn make_consumer(engine: &JetStream, stream: &StreamConfig, config: &ConsumerConfig) -> Result<ServerConsumerInfo, StreamError> {
     let name = server_name(&stream.name);
-    let asked: Value = json!({ "stream_name": name, "config": settings::consumer(stream, config) });
+    let asked: Value = json!({ "stream_name": name, "config": settings::consumer(config) });
     match engine.ask(format!("CONSUMER.CREATE.{name}.{}", config.name), &asked).await {
         Ok(made) => Ok(made),
         Err(refusal) if refusal.is_overlap() => {

@@ -4,7 +4,7 @@
 //! - a stream `orders` is the server's `MYELIN_orders`, with limits that are always stated; what we know of it beyond the server's settings is in
 //!   its metadata, as JSON, so that any sidecar reads the same configuration back;
 //! - the server's `max_deliver` stays -1 and its `backoff` empty (ADR 0007);
-//! - a delayed message waits on a subject of its own (`$MYELIN.DUE.`) as a schedule of the server's, which no consumer sees;
+//! - a delayed message waits as a schedule of the server's in a stream beside (`delay`), which no consumer sees;
 //! - what a worker said about a failed delivery is a record in the stream `MYELIN_ATTEMPTS`; the server itself counts deliveries only.
 //!
 //! What the server acknowledged is as safe as its `sync_interval` and the stream's replicas make it: by default a single server syncs every two
@@ -12,6 +12,7 @@
 
 mod attempts;
 mod consume;
+mod delay;
 mod hands;
 mod headers;
 mod info;
@@ -157,7 +158,8 @@ impl StreamEngine for JetStream {
     }
 
     async fn purge(&self, stream: &Name, filter: Option<&Filter>) -> Result<u64, StreamError> {
-        manage::purge(self, stream, filter.map(Filter::as_str)).await
+        let purged = manage::purge(self, stream, filter.map(Filter::as_str)).await?;
+        Ok(purged + delay::purge(self, stream, filter).await)
     }
 
     async fn put_consumer(&self, stream: &Name, config: &ConsumerConfig) -> Result<ConsumerInfo, StreamError> {

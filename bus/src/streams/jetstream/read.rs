@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::error::StreamError;
 use super::headers::Held;
-use super::settings::{EVERYTHING, is_due};
+use super::settings::EVERYTHING;
 use super::{JetStream, server_name};
 use crate::wire::Filter;
 
@@ -21,7 +21,7 @@ struct Got {
 pub(super) async fn get(engine: &JetStream, stream: &Name, sequence: u64) -> Result<Option<Stored>, StreamError> {
     let config = super::info::config(engine, stream).await?;
     let Some(message) = look(engine, stream, &json!({ "seq": sequence })).await? else { return Ok(None) };
-    Ok(held(&message).stored(Some(&config)).filter(|stored| !is_due(stored.subject.as_str())))
+    Ok(held(&message).stored(Some(&config)))
 }
 
 /// The first message at or behind `from` costs one request, and so does each after it.
@@ -36,9 +36,7 @@ pub(super) async fn sequences(
     let mut found = Vec::new();
     while found.len() < max {
         let Some(message) = look(engine, stream, &json!({ "seq": from.max(1), "next_by_subj": wanted })).await? else { break };
-        if !is_due(&message.subject) {
-            found.push(message.sequence);
-        }
+        found.push(message.sequence);
         from = message.sequence + 1;
     }
     Ok(found)

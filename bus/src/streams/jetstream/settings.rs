@@ -18,29 +18,14 @@ const OURS: &str = "myelin";
 const WINDOW_MIN: Duration = Duration::from_millis(100);
 /// How much longer than its TTL a message is kept that becomes a dead letter when it expires: for the sweeper to come by.
 pub(super) const GRACE: Duration = Duration::from_secs(3_600);
-/// What delayed messages wait on, followed by the stream's name and something unique.
-pub(super) const DUE: &str = "$MYELIN.DUE.";
-
-/// What a server can do.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Features {
-    /// Since 2.11.
-    pub(super) ttl: bool,
-    /// Since 2.12.
-    pub(super) schedules: bool,
-}
-
-pub(super) fn stream(config: &StreamConfig, features: Features, replicas: usize) -> ServerStream {
+pub(super) fn stream(config: &StreamConfig, has_ttl: bool, replicas: usize) -> ServerStream {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    // A schedule that nobody has interest in would be gone at once.
-    let has_schedules = features.schedules && config.retention != Retention::Interest;
-    let due = has_schedules.then(|| format!("{DUE}{}.>", config.name));
     let grace = if config.dead_letter_expired { GRACE } else { Duration::ZERO };
     let max_age = config.age_max.map(|age| age.saturating_add(grace)).unwrap_or_default();
     let window = config.dedup_window.max(WINDOW_MIN);
     ServerStream {
         name: server_name(&config.name),
-        subjects: config.subjects.iter().map(|filter| filter.as_str().to_owned()).chain(due).collect(),
+        subjects: config.subjects.iter().map(|filter| filter.as_str().to_owned()).collect(),
         retention: match config.retention {
             Retention::Limits => RetentionPolicy::Limits,
             Retention::WorkQueue => RetentionPolicy::WorkQueue,
@@ -58,8 +43,7 @@ pub(super) fn stream(config: &StreamConfig, features: Features, replicas: usize)
         storage: if config.durability == Durability::Memory { StorageType::Memory } else { StorageType::File },
         persist_mode: (config.durability == Durability::OsBuffered && replicas == 1).then_some(PersistenceMode::Async),
         num_replicas: replicas,
-        allow_message_ttl: features.ttl,
-        allow_message_schedules: has_schedules,
+        allow_message_ttl: has_ttl,
         metadata: HashMap::from([(OURS.to_owned(), describe::config(config).to_string())]),
         ..ServerStream::default()
     }
@@ -70,9 +54,7 @@ pub(super) fn own_stream(server: &ServerStream) -> Option<StreamConfig> {
     asked::stream_config(own_name(&server.name)?, server.metadata.get(OURS)?.as_bytes()).ok()
 }
 
-pub(super) fn consumer(stream: &StreamConfig, config: &ConsumerConfig) -> ServerConsumer {
-    // One that takes everything takes what the stream stores, and not what waits in it to be due.
-    let wanted = config.filter.as_ref().map_or(stream.subjects.as_slice(), std::slice::from_ref);
+pub(super) fn consumer(config: &ConsumerConfig) -> ServerConsumer {
     ServerConsumer {
         name: Some(config.name.to_string()),
         durable_name: Some(config.name.to_string()),
@@ -80,7 +62,7 @@ pub(super) fn consumer(stream: &StreamConfig, config: &ConsumerConfig) -> Server
         ack_wait: config.ack_wait,
         max_deliver: -1,
         max_ack_pending: i64::try_from(config.in_flight_max).unwrap_or(i64::MAX),
-        filter_subjects: wanted.iter().map(|filter| filter.as_str().to_owned()).collect(),
+        filter_subject: config.filter.as_ref().map(|filter| filter.as_str().to_owned()).unwrap_or_default(),
         metadata: HashMap::from([(OURS.to_owned(), describe::consumer_config(config).to_string())]),
         ..ServerConsumer::default()
     }
@@ -89,11 +71,6 @@ pub(super) fn consumer(stream: &StreamConfig, config: &ConsumerConfig) -> Server
 /// Our settings of a server's consumer, if it is ours.
 pub(super) fn own_consumer(name: &str, server: &ServerConsumer) -> Option<ConsumerConfig> {
     asked::consumer_config(Name::new(name).ok()?, server.metadata.get(OURS)?.as_bytes()).ok()
-}
-
-/// Whether a subject is one on which messages wait to be due.
-pub(super) fn is_due(subject: &str) -> bool {
-    subject.starts_with(DUE)
 }
 
 /// What a reader of all of a stream looks for.

@@ -10,13 +10,12 @@ use async_nats::header;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use myelin_store::{Attempt, Name, Retention, StreamConfig};
+use myelin_store::{Attempt, Name, StreamConfig};
 
 use super::super::engine::Record;
 use super::super::error::{PublishDurableError, StreamError, chain};
 use super::super::verbs::Receipt;
-use super::settings::DUE;
-use super::{JetStream, headers, info, own_name};
+use super::{JetStream, delay, headers, info, own_name};
 
 /// What the server says when a stream holds as much as it may; it has one number for all its reasons not to store.
 const FULL: [&str; 3] = ["maximum messages exceeded", "maximum bytes exceeded", "maximum messages per subject exceeded"];
@@ -30,13 +29,17 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
         map.insert(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.to_string());
     }
     let mut subject = record.subject.as_str().to_owned();
+    let mut delayed_for = None;
     if record.ttl.is_some() || record.delay.is_some() {
         let stream = taker(engine, record).await?;
         let kept = record.ttl.map(|ttl| limit(engine, &stream, &mut map, record.delay.unwrap_or_default() + ttl)).transpose();
         let kept = kept.map_err(|error| refused(record, error))?;
         match record.delay {
-            Some(delay) => subject = schedule(engine, &stream, record, &mut map, delay, kept)?,
-            None => map.extend_ttl(kept),
+            Some(delay) => {
+                subject = delay::schedule(engine, &stream, record, &mut map, delay, kept).await?;
+                delayed_for = Some(stream.name);
+            }
+            None => kept.into_iter().for_each(|kept| map.insert(header::NATS_MESSAGE_TTL, format!("{}s", kept.as_secs()))),
         }
     }
     let message = PublishMessage::build().payload(record.payload.clone()).headers(map);
@@ -48,6 +51,10 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
         Ok(stored) => stored,
         Err(error) => return Err(failed(engine, record, &error).await),
     };
+    if let Some(stream) = delayed_for {
+        // Its place in the stream is given when it is due.
+        return Ok(Receipt::new(stream, stored.sequence, stored.duplicate));
+    }
     let stream = own_name(&stored.stream).or_else(|| Name::new(&stored.stream).ok());
     let stream = stream.ok_or_else(|| PublishDurableError::Refused {
         reason: format!("it is stored in {:?}, which has no name that can be said here", stored.stream).into(),
@@ -66,51 +73,7 @@ fn limit(engine: &JetStream, stream: &StreamConfig, map: &mut HeaderMap, ttl: Du
     Ok(headers::expire(map, stream, Attempt::now_ms(), ttl))
 }
 
-/// Makes a message one that the server publishes later; the subject on which it waits.
-fn schedule(
-    engine: &JetStream,
-    stream: &StreamConfig,
-    record: &Record,
-    map: &mut HeaderMap,
-    delay: Duration,
-    kept: Option<Duration>,
-) -> Result<String, PublishDurableError> {
-    let invalid = |reason: &str| PublishDurableError::Refused { reason: reason.into() };
-    engine.require("delayed delivery", (2, 12)).map_err(|error| refused(record, error))?;
-    if record.expected_last.is_some() {
-        return Err(invalid("delay: over NATS a delayed message cannot also expect a last sequence"));
-    }
-    if stream.retention == Retention::Interest {
-        return Err(invalid("delay: over NATS a stream with retention by interest delays nothing"));
-    }
-    let due = std::time::SystemTime::UNIX_EPOCH + Duration::from_millis(Attempt::now_ms()) + delay;
-    let due = async_nats::datetime::DateTime::from(due);
-    let nanos = due.nanosecond();
-    let (date, time) = (due.date(), due.time());
-    map.insert(
-        header::NATS_SCHEDULE,
-        format!("@at {date}T{:02}:{:02}:{:02}.{nanos:09}Z", time.hour(), time.minute(), time.second()),
-    );
-    map.insert(header::NATS_SCHEDULE_TARGET, record.subject.as_str());
-    if let Some(kept) = kept {
-        map.insert(header::NATS_SCHEDULE_TTL, format!("{}s", kept.as_secs()));
-    }
-    Ok(format!("{DUE}{}.{:016x}{:016x}", stream.name, fastrand::u64(..), fastrand::u64(..)))
-}
-
-trait Limited {
-    fn extend_ttl(&mut self, kept: Option<Duration>);
-}
-
-impl Limited for HeaderMap {
-    fn extend_ttl(&mut self, kept: Option<Duration>) {
-        if let Some(kept) = kept {
-            self.insert(header::NATS_MESSAGE_TTL, format!("{}s", kept.as_secs()));
-        }
-    }
-}
-
-fn refused(record: &Record, error: StreamError) -> PublishDurableError {
+pub(super) fn refused(record: &Record, error: StreamError) -> PublishDurableError {
     match error {
         StreamError::NoStream { .. } | StreamError::NoStore => PublishDurableError::NoStream { subject: record.subject.clone() },
         StreamError::Unreachable { reason } => PublishDurableError::Unreachable { reason },

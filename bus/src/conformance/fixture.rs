@@ -72,6 +72,10 @@ impl Fixture {
         Filter::new(&format!("{}.{name}", self.prefix)).unwrap()
     }
 
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// A subscription of the second handle.
     pub(super) async fn subscribe(&self, filter: &str, options: SubscribeOptions) -> Subscription {
         self.second.subscribe(&self.filter(filter), options).await.unwrap()

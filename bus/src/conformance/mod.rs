@@ -11,12 +11,19 @@
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
+pub mod consumers;
 mod cut;
 mod fixture;
+pub mod limits;
 mod list;
+mod orders;
 pub mod overflow;
 pub mod publish;
+pub mod receipts;
 pub mod requests;
+pub mod settling;
+pub mod streams;
+pub mod workers;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use myelin_store::{
     StreamConfig, StreamInfo,
 };
 use parking_lot::RwLock;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::engine::{Failure, Record, StreamEngine};
@@ -41,13 +42,15 @@ pub(crate) struct Local {
     takers: RwLock<Vec<(Vec<Filter>, Stream)>>,
     /// The last number of a dead letter whose message was in no stream.
     strays: AtomicU64,
+    /// One stream is made or changed at a time: between the look at the others' subjects and the change, nobody else changes any.
+    changing: Mutex<()>,
 }
 
 impl Local {
     /// Opens the store. Blocks for about a second per gigabyte.
     pub(crate) fn open(config: &StoreConfig) -> Result<(Self, StoreReport), OpenError> {
         let opened = Store::open(&config.directory)?;
-        let local = Self { store: opened.store, takers: RwLock::default(), strays: AtomicU64::new(0) };
+        let local = Self { store: opened.store, takers: RwLock::default(), strays: AtomicU64::new(0), changing: Mutex::default() };
         local.learn();
         Ok((local, StoreReport { damage: opened.damage, unopened: opened.unopened }))
     }
@@ -65,6 +68,15 @@ impl Local {
     fn taker(&self, subject: &Subject) -> Option<Stream> {
         let takes = |(filters, _): &&(Vec<Filter>, Stream)| filters.iter().any(|filter| filter.matches(subject));
         self.takers.read().iter().find(takes).map(|(_, stream)| stream.clone())
+    }
+
+    /// A stream that is changed may store what no other one does. Making one checks the same.
+    fn check_subjects(&self, config: &StreamConfig) -> Result<(), StreamError> {
+        let shares = |stream: &&Stream| stream.name() != &config.name && stream.config().shares_subjects(config);
+        match self.store.streams().iter().find(shares) {
+            Some(stream) => Err(StreamError::Overlap { other: stream.name().clone() }),
+            None => Ok(()),
+        }
     }
 
     fn find(&self, stream: &Name) -> Result<Stream, StreamError> {
@@ -103,11 +115,13 @@ impl Local {
 
 impl StreamEngine for Local {
     async fn put_stream(&self, config: &StreamConfig) -> Result<StreamInfo, StreamError> {
+        let _turn = self.changing.lock().await;
         let stream = match self.store.create(config.clone()) {
             Ok(stream) => stream,
             Err(CreateError::Exists { .. }) => {
                 let stream = self.find(&config.name)?;
                 if stream.config() != *config {
+                    self.check_subjects(config)?;
                     stream.update(config.clone()).await.map_err(|error| StreamError::of(&config.name, error))?;
                 }
                 stream

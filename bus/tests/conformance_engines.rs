@@ -56,5 +56,12 @@ async fn over_nats() -> Fixture {
 }
 
 mod over_a_nats_server {
-    myelin_bus::conformance_tests!(super::over_nats, skips: [block_makes_the_publisher_wait]);
+    myelin_bus::conformance_tests!(super::over_nats, skips: [
+        block_makes_the_publisher_wait,
+        what_left_is_counted,
+        who_is_too_late_is_told,
+        a_late_nak_ends_nobody_elses_delivery,
+        a_worker_whose_connection_ends_is_noticed,
+        a_waiting_worker_that_goes_takes_no_message_along,
+    ]);
 }

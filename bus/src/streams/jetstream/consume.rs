@@ -19,8 +19,12 @@ use super::{JetStream, Known, PATIENCE, attempts, info, server_name};
 
 /// Most messages of one request to the server.
 const BATCH_MAX: usize = 4_096;
-/// The shortest wait that a server is asked for; a shorter one is a look.
+/// The shortest wait that a server is asked for.
 const WAIT_MIN: Duration = Duration::from_millis(10);
+/// The longest one; a worker that waits longer asks again.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Between two requests that the server did not want to keep.
+const REST: Duration = Duration::from_millis(20);
 
 impl JetStream {
     /// A consumer as it was when this process first worked with it.
@@ -68,7 +72,7 @@ fn hand(stream: &Name, consumer: &Name, sequence: u64, delivery: u32) -> Hand {
     Hand { stream: stream.clone(), consumer: consumer.clone(), sequence, delivery }
 }
 
-/// What is there, else what comes first.
+/// What is there, else what comes first: the server answers a request that does not wait for a whole batch, and has a time, in that way.
 ///
 /// # Cancel safety
 /// Messages on their way come again after `ack_wait`.
@@ -83,23 +87,20 @@ pub(super) async fn lease(
     let max = max.clamp(1, BATCH_MAX);
     loop {
         let known = engine.known(stream, consumer).await?;
-        let mut messages = gather(engine, stream, consumer, known.pull.fetch().max_messages(max).messages().await).await?;
         let left = end.saturating_duration_since(Instant::now());
-        if messages.is_empty() && left >= WAIT_MIN {
-            let first = known.pull.batch().max_messages(1).expires(left.min(Duration::from_secs(30))).messages().await;
-            messages = gather(engine, stream, consumer, first).await?;
-            if !messages.is_empty() && max > 1 {
-                let more = known.pull.fetch().max_messages(max - 1).messages().await;
-                messages.extend(gather(engine, stream, consumer, more).await?);
-            }
-        }
+        // Without a time the server would keep a request for ever that meets messages which may not be handed out yet.
+        let expires = left.clamp(WAIT_MIN, WAIT_MAX);
+        let messages = gather(engine, stream, consumer, known.pull.fetch().max_messages(max).expires(expires).messages().await).await?;
         let mut delivered = Vec::with_capacity(messages.len());
         for message in messages {
             delivered.extend(deliver(engine, stream, consumer, &known, message).await?);
         }
-        if !delivered.is_empty() || end.saturating_duration_since(Instant::now()) < WAIT_MIN {
+        let left = end.saturating_duration_since(Instant::now());
+        if !delivered.is_empty() || left < WAIT_MIN {
             return Ok(delivered);
         }
+        // The server answers at once while others wait for more than there is.
+        tokio::time::sleep(left.min(REST)).await;
     }
 }
 
@@ -205,5 +206,9 @@ pub(super) async fn extend(engine: &JetStream, stream: &Name, consumer: &Name, s
 }
 
 fn nak(delay: Duration) -> String {
-    if delay.is_zero() { "-NAK".to_owned() } else { format!("-NAK {}", json!({ "delay": u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX) })) }
+    if delay.is_zero() {
+        "-NAK".to_owned()
+    } else {
+        format!("-NAK {}", json!({ "delay": u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX) }))
+    }
 }

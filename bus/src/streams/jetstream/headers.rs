@@ -4,6 +4,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use myelin_store::{Stored, StreamConfig};
 
@@ -67,6 +69,20 @@ impl Held<'_> {
     }
 }
 
+/// The headers of a message as the server's interface has them: the lines of the protocol, in base 64. What is none is left out.
+pub(super) fn parse(encoded: &str) -> HeaderMap {
+    let decoded = BASE64.decode(encoded).unwrap_or_default();
+    let text = String::from_utf8_lossy(&decoded);
+    let mut map = HeaderMap::new();
+    // The first line is the version.
+    for (name, value) in text.split("\r\n").skip(1).filter_map(|line| line.split_once(':')) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_str(name), HeaderValue::from_str(value.trim())) {
+            map.append(name, value);
+        }
+    }
+    map
+}
+
 /// The message's own: the client forgets in which order headers with different names came; here they are in order of their names.
 fn own(map: Option<&HeaderMap>) -> Headers {
     let is_own = |name: &str| !name.starts_with(SERVER) && name != EXPIRES;
@@ -79,4 +95,16 @@ fn own(map: Option<&HeaderMap>) -> Headers {
     }
     own.sort_by(|one, two| one.0.cmp(&two.0));
     own
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_one_name_are_all_kept() {
+        let map = parse(&BASE64.encode("NATS/1.0\r\nMine: 1\r\nMine:2\r\nno header\r\nOther: a: b\r\n\r\n"));
+        let own: Vec<_> = own(Some(&map)).into_iter().map(|(name, value)| (name.into_string(), value)).collect();
+        assert_eq!(own, [("Mine".to_owned(), "1".into()), ("Mine".to_owned(), "2".into()), ("Other".to_owned(), Bytes::from("a: b"))]);
+    }
 }

@@ -77,7 +77,9 @@ pub(super) async fn remove(engine: &JetStream, stream: &Name, sequence: u64) -> 
     let verb = format!("STREAM.MSG.DELETE.{}", server_name(stream));
     match engine.ask::<Done>(verb, &json!({ "seq": sequence })).await {
         Ok(done) => Ok(done.success),
-        Err(refusal) if refusal.is(&[ErrorCode::NO_MESSAGE_FOUND, ErrorCode::SEQUENCE_NOT_FOUND, ErrorCode::STREAM_MESSAGE_DELETE_FAILED]) => {
+        Err(refusal)
+            if refusal.is(&[ErrorCode::NO_MESSAGE_FOUND, ErrorCode::SEQUENCE_NOT_FOUND, ErrorCode::STREAM_MESSAGE_DELETE_FAILED]) =>
+        {
             Ok(false)
         }
         Err(refusal) => Err(refusal.of(stream, None)),
@@ -94,10 +96,9 @@ pub(super) async fn put_consumer(engine: &JetStream, stream: &Name, config: &Con
     let of = info::config(engine, stream).await?;
     let made = make_consumer(engine, &of, config).await?;
     engine.forget(stream, Some(&config.name));
-    info::consumer(engine, stream, &made).await.ok_or_else(|| StreamError::Closed {
-        stream: stream.clone(),
-        cause: "the server keeps no metadata of consumers".into(),
-    })
+    info::consumer(engine, stream, &made)
+        .await
+        .ok_or_else(|| StreamError::Closed { stream: stream.clone(), cause: "the server keeps no metadata of consumers".into() })
 }
 
 async fn make_consumer(engine: &JetStream, stream: &StreamConfig, config: &ConsumerConfig) -> Result<ServerConsumerInfo, StreamError> {

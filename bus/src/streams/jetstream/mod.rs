@@ -80,7 +80,14 @@ impl JetStream {
             .max_ack_inflight(PUBLISHES_MAX)
             .backpressure_on_inflight(true)
             .build(client.clone());
-        Self(Arc::new(Shared { client, context, runtime: Handle::current(), replicas, consumers: Mutex::default(), hands: Mutex::default() }))
+        Self(Arc::new(Shared {
+            client,
+            context,
+            runtime: Handle::current(),
+            replicas,
+            consumers: Mutex::default(),
+            hands: Mutex::default(),
+        }))
     }
 
     /// A worker is gone: what it had comes again as soon as the server has heard of it.

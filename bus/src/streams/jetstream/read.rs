@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::error::StreamError;
-use super::headers::Held;
+use super::headers::{self, Held};
 use super::settings::EVERYTHING;
 use super::{JetStream, server_name};
 use crate::wire::Filter;
@@ -57,9 +57,12 @@ pub(super) async fn next_stored_ms(engine: &JetStream, stream: &Name, from: u64,
 async fn look(engine: &JetStream, stream: &Name, asked: &Value) -> Result<Option<StreamMessage>, StreamError> {
     let got = engine.ask::<Got>(format!("STREAM.MSG.GET.{}", server_name(stream)), asked).await;
     match got {
-        Ok(got) => StreamMessage::try_from(got.message)
-            .map(Some)
-            .map_err(|error| StreamError::Closed { stream: stream.clone(), cause: error.to_string().into() }),
+        Ok(Got { mut message }) => {
+            // The client keeps one value of each name.
+            let headers = message.headers.take().map(|encoded| headers::parse(&encoded)).unwrap_or_default();
+            let read = StreamMessage::try_from(message).map(|read| Some(StreamMessage { headers, ..read }));
+            read.map_err(|error| StreamError::Closed { stream: stream.clone(), cause: error.to_string().into() })
+        }
         Err(refusal) if refusal.is(&[ErrorCode::NO_MESSAGE_FOUND]) => Ok(None),
         Err(refusal) => Err(refusal.of(stream, None)),
     }

@@ -1,7 +1,7 @@
 //! What a server answers to its own requests, and what its refusals mean to us.
 
-use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::Error;
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::response::Response;
 use myelin_store::Name;
 use serde::Serialize;

@@ -7,10 +7,11 @@ use myelin_store::{Attempt, ConsumerInfo, Delivered, Outcome};
 use tracing::{error, warn};
 
 use super::Name;
-use super::dead::{DeadReason, Origin, bury};
+use super::dead::{Origin, bury};
 use super::engine::{Failure, StreamEngine, Streams};
 use super::error::{ConsumeError, StreamError};
 use super::job::{Job, message_of};
+use super::reason::DeadReason;
 
 /// Takes messages of a durable consumer. Cloning gives another worker of the same consumer: each message goes to one of them.
 #[derive(Debug, Clone)]

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use myelin_store::{Attempt, Outcome, Stored};
 
-use super::dead::{DeadReason, Origin, bury};
+use super::dead::{Origin, bury};
 use super::engine::{Failure, StreamEngine, Streams};
 use super::error::ConsumeError;
 use super::headers;
+use super::reason::DeadReason;
 use crate::wire::Body;
 use crate::{Message, payload};
 

@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use myelin_store::{Attempt, Name, Stored};
 
-use super::dead::{DEAD_LETTERS, DeadReason};
+use super::dead::DEAD_LETTERS;
 use super::engine::{Record, StreamEngine, Streams};
 use super::error::{PublishDurableError, StreamError};
 use super::headers::{self, Headers};
+use super::reason::DeadReason;
 use super::verbs::Receipt;
 use crate::wire::{Filter, Subject};
 
@@ -71,7 +72,7 @@ pub(super) fn name() -> Name {
 
 /// Letters from `from` on. No stream of dead letters has none.
 pub(super) async fn list(engine: &Streams, filters: &Filters, from: u64, max: u64) -> Result<Page, StreamError> {
-    if filters.reason.as_deref().is_some_and(|reason| !DeadReason::ALL.iter().any(|known| known.as_str() == reason)) {
+    if filters.reason.as_deref().is_some_and(|reason| DeadReason::from_word(reason).is_none()) {
         let known = DeadReason::ALL.map(DeadReason::as_str).join(", ");
         return Err(StreamError::Invalid { field: "reason", reason: format!("is none of {known}").into() });
     }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use myelin_store::{
@@ -41,13 +42,15 @@ pub(crate) struct Local {
     takers: RwLock<Vec<(Vec<Filter>, Stream)>>,
     /// One stream is made or changed at a time: between the look at the others' subjects and the change, nobody else changes any.
     changing: Mutex<()>,
+    /// The last number of a dead letter whose message was in no stream.
+    strays: AtomicU64,
 }
 
 impl Local {
     /// Opens the store. Blocks for about a second per gigabyte.
     pub(crate) fn open(config: &StoreConfig) -> Result<(Self, StoreReport), OpenError> {
         let opened = Store::open(&config.directory)?;
-        let local = Self { store: opened.store, takers: RwLock::default(), changing: Mutex::default() };
+        let local = Self { store: opened.store, takers: RwLock::default(), changing: Mutex::default(), strays: AtomicU64::new(0) };
         local.learn();
         Ok((local, StoreReport { damage: opened.damage, unopened: opened.unopened }))
     }
@@ -87,6 +90,14 @@ impl Local {
     /// What each stream stores.
     pub(crate) fn subjects(&self) -> Vec<(Name, Vec<Filter>)> {
         self.takers.read().iter().map(|(filters, stream)| (stream.name().clone(), filters.clone())).collect()
+    }
+
+    /// A number for a message that is in no stream: the time, and 4,096 in each millisecond, so that those of an earlier process are lower. A
+    /// number beyond 2^53 would be another one after some reader of JSON.
+    pub(crate) fn stray_number(&self, now_ms: u64) -> u64 {
+        let next = |last: u64| Some((last + 1).max(now_ms << 12));
+        let last = self.strays.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_default();
+        (last + 1).max(now_ms << 12)
     }
 
     fn open_consumer(&self, stream: &Name, consumer: &Name) -> Result<myelin_store::Consumer, StreamError> {

@@ -17,6 +17,7 @@ mod headers;
 mod job;
 mod letters;
 mod local;
+mod reason;
 mod verbs;
 
 pub use myelin_store::{
@@ -28,9 +29,10 @@ pub use self::api::{StreamServer, StreamServerMetrics};
 pub(crate) use self::attached::Attached;
 pub use self::collector::StreamsCollector;
 pub use self::consumer::Consumer;
-pub use self::dead::{DEAD_LETTER_SUBJECTS, DEAD_LETTERS, DeadReason, Fault};
+pub use self::dead::{DEAD_LETTER_SUBJECTS, DEAD_LETTERS, Death};
 pub(crate) use self::engine::Streams;
 pub use self::error::{ConsumeError, PublishDurableError, StreamError};
 pub use self::job::Job;
 pub use self::local::{StoreConfig, StoreReport};
+pub use self::reason::{DeadReason, Fault};
 pub use self::verbs::{PublishOptions, Receipt};

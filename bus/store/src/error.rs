@@ -32,10 +32,10 @@ pub enum StoreError {
     /// There is no such consumer, or no more.
     #[error("no such consumer")]
     NoConsumer,
-    /// The message is larger than any record can be.
+    /// The message is larger than the stream stores, or than any record can be.
     #[error("{bytes} bytes are more than {max}")]
     TooLarge {
-        /// Bytes of payload and headers.
+        /// Bytes of its payload; with its headers, where a record is what cannot hold them.
         bytes: usize,
         /// Most that there can be.
         max: usize,

@@ -26,11 +26,13 @@ pub(in super::super) fn config(config: &StreamConfig) -> Value {
         "retention": word(&RETENTIONS, &config.retention),
         "messages_max": config.messages_max,
         "bytes_max": config.bytes_max,
+        "message_bytes_max": config.message_bytes_max,
         "age_max_ms": config.age_max.map(millis),
         "on_full": word(&ON_FULL, &config.on_full),
         "dedup_window_ms": millis(config.dedup_window),
         "durability": word(&DURABILITIES, &config.durability),
         "dead_letter_expired": config.dead_letter_expired,
+        "dead_letter_evicted": config.dead_letter_evicted,
     })
 }
 

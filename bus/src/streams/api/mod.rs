@@ -3,7 +3,7 @@
 //! ```text
 //! STREAM.{CREATE,UPDATE,INFO,PURGE,DELETE,GET,DROP,SEQUENCES}.<stream>   STREAM.LIST   STREAM.PUB.<subject>
 //! CONSUMER.{CREATE,INFO,DELETE,NEXT}.<stream>.<consumer>   CONSUMER.LIST.<stream>
-//! DLQ.{LIST,SHOW,REPLAY,PURGE}
+//! DLQ.{LIST,SHOW,REPLAY,PURGE,BURY}
 //! ```
 //!
 //! Bodies are JSON objects; an answer that is an error has one field, `error`, with `code`, `message` and `retryable`. `STREAM.PUB` takes the
@@ -14,6 +14,7 @@
 //! [`settle`] (a worker's word), [`capture`] (plain publishes on a stream's subjects).
 
 pub(super) mod asked;
+pub(super) mod buried;
 mod capture;
 pub(super) mod describe;
 mod hands;

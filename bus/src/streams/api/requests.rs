@@ -11,7 +11,7 @@ use super::super::job::message_of;
 use super::super::letters::{self, Filters};
 use super::asked::{self, Fields, invalid};
 use super::server::Serving;
-use super::{API, describe, options};
+use super::{API, buried, describe, options};
 use crate::wire::{Body, Subject};
 use crate::{Delivery, Message, Meta, ReplyTo};
 
@@ -34,6 +34,7 @@ pub(super) async fn answer(serving: Arc<Serving>, mut message: Message) {
     let verb = message.subject.as_str().strip_prefix(API).unwrap_or_default().to_owned();
     let answer = match verb.strip_prefix("STREAM.PUB.") {
         Some(subject) => Answer::Json(publish(&serving, subject, message).await),
+        None if verb == "DLQ.BURY" => Answer::Json(buried::bury(&serving, message).await),
         None => match obey(&serving, &verb, &asked(&message.body)).await {
             Ok(answer) => answer,
             Err(error) => Answer::Json(describe::stream_error(&error)),

@@ -7,12 +7,13 @@ use super::super::error::{ConsumeError, PublishDurableError, StreamError};
 use crate::wire::Subject;
 
 /// The fields that [`StreamError::Invalid`] can name; others are said in its reason.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "request",
     "subjects",
     "retention",
     "messages_max",
     "bytes_max",
+    "message_bytes_max",
     "age_max_ms",
     "on_full",
     "dedup_window_ms",

@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use self::inbox::{Call, Inbox};
-use super::api::options;
 use super::api::settle::Place;
-use super::api::{API, describe};
+use super::api::{API, buried, describe, options};
+use super::dead::Death;
 use super::engine::{Failure, Record, StreamEngine};
 use super::error::{ConsumeError, PublishDurableError, StreamError};
 use super::headers;
@@ -102,6 +102,18 @@ impl Attached {
         if self.say(&place, format!("+TERM {reason}")).await? { Ok(()) } else { Err(ConsumeError::Stale { sequence }) }
     }
 
+    /// Keeps a message as a dead letter that never was in a stream.
+    pub(crate) async fn bury(&self, message: &Message, death: &Death) -> Result<Receipt, PublishDurableError> {
+        let refused = |error| refused(&message.subject, error);
+        let request = buried::give(message, death, request_subject("DLQ.BURY").map_err(refused)?);
+        let reply = self.request(request).await.map_err(refused)?;
+        let answer = told::json(&reply.body).map_err(refused)?;
+        match errors::publish_error(&answer, &message.subject) {
+            Some(error) => Err(error),
+            None => told::receipt(&answer).map_err(refused),
+        }
+    }
+
     /// A place for one answer of several messages.
     async fn call(&self, bus: &Bus, messages_max: usize) -> Result<Call, StreamError> {
         let (inbox, is_new) = {
@@ -153,6 +165,15 @@ fn request_subject(verb: &str) -> Result<Subject, StreamError> {
     Subject::new(&format!("{API}{verb}")).map_err(invalid)
 }
 
+/// Why a message is not known to be stored, when it was asked for in vain.
+fn refused(subject: &Subject, error: StreamError) -> PublishDurableError {
+    match error {
+        StreamError::NoStore => PublishDurableError::NoStream { subject: subject.clone() },
+        StreamError::Unreachable { reason } => PublishDurableError::Unreachable { reason },
+        other => PublishDurableError::Refused { reason: other.to_string().into() },
+    }
+}
+
 /// Gives a message back that nobody works on.
 fn give_back(bus: &Bus, settle: &Subject) {
     let body = Body::from("-GONE");
@@ -181,11 +202,7 @@ impl StreamEngine for Attached {
     }
 
     async fn store(&self, record: &Record) -> Result<Receipt, PublishDurableError> {
-        let refused = |error: StreamError| match error {
-            StreamError::NoStore => PublishDurableError::NoStream { subject: record.subject.clone() },
-            StreamError::Unreachable { reason } => PublishDurableError::Unreachable { reason },
-            other => PublishDurableError::Refused { reason: other.to_string().into() },
-        };
+        let refused = |error| refused(&record.subject, error);
         let mut told = headers::decode(record.headers.clone());
         let Record { id, ttl, delay, expected_last, .. } = record;
         options::give(&mut told, &PublishOptions { id: id.clone(), ttl: *ttl, delay: *delay, expected_last_sequence: *expected_last });

@@ -85,6 +85,10 @@ impl Stream {
         };
         self.live
             .act(|state, now_ms| {
+                let max = usize::try_from(state.core.config.message_bytes_max).unwrap_or(usize::MAX);
+                if message.payload.len() > max {
+                    return Err(StoreError::TooLarge { bytes: message.payload.len(), max });
+                }
                 let stored = state.publish(&message, now_ms)?;
                 Ok((Receipt { sequence: stored.sequence, is_duplicate: stored.is_duplicate }, Some(stored.lsn)))
             })

@@ -40,17 +40,17 @@ pub(crate) struct Local {
     store: Store,
     /// Who stores what, so that a publish asks no stream that does not take it.
     takers: RwLock<Vec<(Vec<Filter>, Stream)>>,
-    /// The last number of a dead letter whose message was in no stream.
-    strays: AtomicU64,
     /// One stream is made or changed at a time: between the look at the others' subjects and the change, nobody else changes any.
     changing: Mutex<()>,
+    /// The last number of a dead letter whose message was in no stream.
+    strays: AtomicU64,
 }
 
 impl Local {
     /// Opens the store. Blocks for about a second per gigabyte.
     pub(crate) fn open(config: &StoreConfig) -> Result<(Self, StoreReport), OpenError> {
         let opened = Store::open(&config.directory)?;
-        let local = Self { store: opened.store, takers: RwLock::default(), strays: AtomicU64::new(0), changing: Mutex::default() };
+        let local = Self { store: opened.store, takers: RwLock::default(), changing: Mutex::default(), strays: AtomicU64::new(0) };
         local.learn();
         Ok((local, StoreReport { damage: opened.damage, unopened: opened.unopened }))
     }

@@ -93,6 +93,15 @@ impl Store {
         Self::open_disk(Disk::Real(Real::new(directory)), Some(lock))
     }
 
+    /// Opens a store on a disk that a test can break.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(feature = "faulty")]
+    pub fn open_faulty(disk: &crate::Faulty) -> Result<Opened, OpenError> {
+        Self::open_disk(Disk::Faulty(disk.clone()), None)
+    }
+
     pub(crate) fn open_disk(disk: Disk, lock: Option<fs::File>) -> Result<Opened, OpenError> {
         let failed = |source| OpenError::Io { what: "streams".into(), source };
         disk.create_directory("streams").map_err(failed)?;

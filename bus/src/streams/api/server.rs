@@ -175,3 +175,6 @@ impl Serving {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,10 +47,10 @@ fn foreign(stream: &Name) -> StreamError {
 
 /// The stream that stores a subject, if it is one of ours.
 pub(super) async fn taker(engine: &JetStream, subject: &str) -> Result<Option<StreamConfig>, StreamError> {
-    for name in takers(engine, subject).await?.iter().filter_map(|name| super::own_name(name)) {
-        return config(engine, &name).await.map(Some);
+    match takers(engine, subject).await?.iter().find_map(|name| super::own_name(name)) {
+        Some(name) => config(engine, &name).await.map(Some),
+        None => Ok(None),
     }
-    Ok(None)
 }
 
 /// The server's names of the streams that store some of the same subjects.

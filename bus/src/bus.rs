@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::drain::Readers;
-use crate::engine::{Embedded, Engine, EngineOps, Nats};
+use crate::engine::{Embedded, Engine, EngineOps, Nats, NatsConfig};
 use crate::error::{ConnectError, PublishError, RequestError, SubscribeError};
 use crate::inline::Registration;
 use crate::message::{Offer, Offered};
@@ -87,12 +87,26 @@ impl Bus {
     /// # Cancel safety
     /// Nothing is left behind.
     pub async fn connect(url: &str) -> Result<Self, ConnectError> {
-        let EmbeddedConfig { requests_max, reply_subjects_max, reply_subject_ttl, metrics, .. } = EmbeddedConfig::default();
-        let replies = RepliesConfig { requests_max, subjects_max: reply_subjects_max, subject_ttl: reply_subject_ttl };
+        Self::connect_with(&NatsConfig::new([url])).await
+    }
+
+    /// As [`connect`](Self::connect), with all that can be said about a connection.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect); `Credentials` when their file cannot be read.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn connect_with(config: &NatsConfig) -> Result<Self, ConnectError> {
+        let EmbeddedConfig { reply_subjects_max, reply_subject_ttl, .. } = EmbeddedConfig::default();
+        let metrics = config.metrics.clone();
+        let replies = RepliesConfig { requests_max: config.requests_max, subjects_max: reply_subjects_max, subject_ttl: reply_subject_ttl };
         let replies = Arc::new(Replies::new(replies, metrics.clone()));
-        let nats = Nats::connect(url, Arc::clone(&replies), metrics.clone()).await?;
-        // Our own listener never says that it has JetStream. A server without it may have a sidecar with a store behind it.
-        let jetstream = nats.has_jetstream().then(|| JetStream::new(nats.client(), 1));
+        let nats = Nats::connect(config, Arc::clone(&replies)).await?;
+        // Our own listener never says that it has JetStream. A server without it may have a sidecar with a store behind it. Who starts without a
+        // server cannot ask, and is a sidecar of a cluster.
+        let has_jetstream = nats.has_jetstream() || (config.starts_without_server && !nats.is_connected());
+        let jetstream = has_jetstream.then(|| JetStream::new(nats.client(), config.replicas));
         let engine = Engine::Nats(nats);
         let (readers, stage) = (Readers::default(), AtomicU8::new(Stage::Open as u8));
         let shared = Arc::new_cyclic(|shared| {
@@ -101,6 +115,14 @@ impl Bus {
             Shared { engine, replies, readers, metrics, streams, stage }
         });
         Ok(Self::from_shared(shared))
+    }
+
+    /// Whether it reaches whoever routes its messages: in this process always, over a connection while that stands.
+    pub fn is_connected(&self) -> bool {
+        match &self.shared.engine {
+            Engine::Embedded(_) => self.shared.stage() < Stage::Closed,
+            Engine::Nats(nats) => nats.is_connected(),
+        }
     }
 
     fn new(engine: Engine, replies: Arc<Replies>, metrics: Metrics, streams: Option<Arc<Streams>>) -> Self {

@@ -111,6 +111,14 @@ pub enum ConnectError {
         /// What the client says about it.
         reason: Box<str>,
     },
+    /// The file that says who we are cannot be used.
+    #[error("credentials file {path:?}: {reason}", path = path.display().to_string())]
+    Credentials {
+        /// Which file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        reason: Box<str>,
+    },
 }
 
 /// Nobody is subscribed to the subject of a request.

@@ -7,6 +7,7 @@ mod nats;
 
 pub(crate) use self::embedded::Embedded;
 pub(crate) use self::nats::Nats;
+pub use self::nats::{NatsConfig, NatsCredentials, NatsTls};
 use crate::error::{PublishError, SubscribeError};
 use crate::message::{Offer, Offered};
 use crate::router::{Interest, Place, Receiver, RouteCache};

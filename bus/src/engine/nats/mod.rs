@@ -8,6 +8,7 @@
 //!   of a server: past [`limits::QUEUE_MESSAGES_MAX`] messages the client drops the newest, and they are counted.
 //! - Replies of a bus come back over one wildcard subscription, made at connect; a request costs the server nothing but its two messages.
 
+mod config;
 mod convert;
 mod incoming;
 mod outgoing;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use async_nats::client::PublishErrorKind;
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, Event};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -26,6 +27,8 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
+
+pub use self::config::{NatsConfig, NatsCredentials, NatsTls};
 
 use self::convert::outbound;
 use self::outgoing::{Outgoing, Refused};
@@ -69,16 +72,15 @@ struct Attaching {
 }
 
 impl Nats {
-    pub(crate) async fn connect(url: &str, replies: Arc<Replies>, metrics: Metrics) -> Result<Self, ConnectError> {
-        let shown = without_password(url);
-        let no_url = |reason: &str| ConnectError::Url { url: shown.clone(), reason: reason.into() };
-        let server: ServerAddr = url.parse().map_err(|error: std::io::Error| no_url(&error.to_string()))?;
-        if server.host().is_empty() {
-            return Err(no_url("it names no host"));
-        }
+    pub(crate) async fn connect(config: &NatsConfig, replies: Arc<Replies>) -> Result<Self, ConnectError> {
+        let shown = config.shown();
+        let metrics = config.metrics.clone();
+        let servers = config.addresses()?;
         let closing = CancellationToken::new();
         let events = metrics.clone();
-        let client = ConnectOptions::new()
+        let client = config
+            .options()
+            .await?
             .name("myelin")
             .connection_timeout(PATIENCE)
             .subscription_capacity(limits::QUEUE_MESSAGES_MAX)
@@ -88,7 +90,7 @@ impl Nats {
                 note(&event, &events);
                 std::future::ready(())
             })
-            .connect(server)
+            .connect(servers)
             .await
             .map_err(|error| unreachable(&shown, &error))?;
 
@@ -112,14 +114,21 @@ impl Nats {
             metrics,
             _closing: closing.drop_guard(),
         };
-        // The server has the inbox once it has answered.
-        engine.flush().await;
+        // The server has the inbox once it has answered; one that is not there yet has it when it is.
+        if !config.starts_without_server {
+            engine.flush().await;
+        }
         Ok(engine)
     }
 
     /// The connection itself.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Whether there is a server now.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
     }
 
     /// Whether the server keeps streams.

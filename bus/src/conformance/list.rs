@@ -147,6 +147,31 @@ macro_rules! __conformance_stamp {
     };
 }
 
+/// Runs every case in one future, as many at once as `at_once` says, for an engine that is dear to start: its fixtures share a server.
+///
+/// The first argument is the path of an `async fn() -> Fixture`. A case that fails panics with its name on the screen.
+#[macro_export]
+macro_rules! conformance_in_one {
+    ($fixture:path, at_once: $at_once:expr) => {
+        $crate::__conformance_list! { [$crate::__conformance_gather] { $fixture } { $at_once } }
+    };
+}
+
+/// Gathers the cases.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_gather {
+    ({ $fixture:path } { $at_once:expr } $($module:ident::$case:ident $(needs $need:ident)?;)+) => {
+        $crate::conformance::run_all($at_once, vec![$(
+            Box::pin(async {
+                let fixture = $fixture().await;
+                $crate::conformance::run(stringify!($case), &fixture, $crate::conformance::$module::$case(&fixture)).await;
+                fixture.close().await;
+            })
+        ),+])
+    };
+}
+
 macro_rules! table {
     ($($module:ident::$case:ident $(needs $need:ident)?;)+) => {
         /// Every case, in order.

@@ -25,7 +25,10 @@ pub mod settling;
 pub mod streams;
 pub mod workers;
 
+use std::pin::Pin;
 use std::time::Duration;
+
+use futures_util::StreamExt;
 
 pub use self::cut::Cut;
 pub use self::fixture::{Doomed, Fixture};
@@ -63,6 +66,11 @@ pub async fn run(case: &str, fixture: &Fixture, body: impl Future<Output = ()>) 
         Some(need) if !(need.is_met)(&fixture.bus().capabilities()) => println!("skipped: {case} needs {}", need.name),
         _ => fixture::within(case, body).await,
     }
+}
+
+/// Runs cases, some at once.
+pub async fn run_all(at_once: usize, cases: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
+    futures_util::stream::iter(cases).buffer_unordered(at_once).collect::<()>().await;
 }
 
 /// Holds that the tests of an engine are the cases of the list, and that what is skipped was written down.

@@ -19,6 +19,8 @@ mod job;
 mod letters;
 mod local;
 mod reason;
+mod storing;
+mod sweeper;
 mod verbs;
 
 pub use myelin_store::{
@@ -26,6 +28,7 @@ pub use myelin_store::{
     StreamInfo,
 };
 
+pub(crate) use self::api::is_settlement;
 pub use self::api::{StreamServer, StreamServerMetrics};
 pub(crate) use self::attached::Attached;
 pub use self::collector::StreamsCollector;
@@ -35,6 +38,10 @@ pub(crate) use self::engine::Streams;
 pub(crate) use self::jetstream::JetStream;
 pub use self::error::{ConsumeError, PublishDurableError, StreamError};
 pub use self::job::Job;
+pub use self::letters::{
+    DeadLetter, DeadLetters, Exports, Letter, LetterAttempt, LetterFilter, LetterPage, Letters, Replay, ReplayError, ReplayOptions,
+    Replayed, Replays,
+};
 pub use self::local::{StoreConfig, StoreReport};
 pub use self::reason::{DeadReason, Fault};
 pub use self::verbs::{PublishOptions, Receipt};

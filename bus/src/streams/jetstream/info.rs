@@ -139,6 +139,14 @@ pub(super) async fn raw_consumers(engine: &JetStream, stream: &Name) -> Result<V
     }
 }
 
+/// A consumer by its name.
+pub(super) async fn of_consumer(engine: &JetStream, stream: &Name, consumer: &Name) -> Result<ConsumerInfo, StreamError> {
+    let verb = format!("CONSUMER.INFO.{}.{consumer}", server_name(stream));
+    let info = engine.ask::<ServerConsumerInfo>(verb, &json!({})).await.map_err(|refusal| refusal.of(stream, Some(consumer)))?;
+    let foreign = || StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() };
+    self::consumer(engine, stream, &info).await.ok_or_else(foreign)
+}
+
 /// One of our consumers; `None` of somebody else's.
 pub(super) async fn consumer(engine: &JetStream, stream: &Name, info: &ServerConsumerInfo) -> Option<ConsumerInfo> {
     let config = own_consumer(&info.name, &info.config)?;

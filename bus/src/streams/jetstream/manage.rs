@@ -22,6 +22,10 @@ struct Done {
 pub(super) async fn put_stream(engine: &JetStream, config: &StreamConfig) -> Result<StreamInfo, StreamError> {
     let name = &config.name;
     engine.require("metadata of streams", (2, 10))?;
+    if config.dead_letter_evicted {
+        let reason = "over NATS the server drops what has to go by itself, and tells nobody";
+        return Err(StreamError::Invalid { field: "dead_letter_evicted", reason: reason.into() });
+    }
     let has_ttl = engine.0.client.is_server_compatible(2, 11, 0);
     let mut wanted = settings::stream(config, has_ttl, engine.replicas());
     let is_new = match info::raw(engine, name).await {

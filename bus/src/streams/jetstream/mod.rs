@@ -35,9 +35,8 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use self::hands::Hands;
-use super::engine::{Failure, Record, StreamEngine};
+use super::engine::{Failure, Placed, Record, StreamEngine};
 use super::error::{ConsumeError, PublishDurableError, StreamError};
-use super::verbs::Receipt;
 use crate::wire::Filter;
 
 /// What the server's names of our streams begin with: they are told from others' by it.
@@ -148,8 +147,8 @@ impl StreamEngine for JetStream {
         info::streams(self).await
     }
 
-    async fn store(&self, record: &Record) -> Result<Receipt, PublishDurableError> {
-        store::store(self, record).await
+    async fn store(&self, record: &Record) -> Result<Placed, PublishDurableError> {
+        store::store(self, record).await.map(Placed::Stored)
     }
 
     async fn get(&self, stream: &Name, sequence: u64) -> Result<Option<Stored>, StreamError> {
@@ -175,6 +174,10 @@ impl StreamEngine for JetStream {
 
     async fn consumer(&self, stream: &Name, consumer: &Name) -> Result<ConsumerConfig, StreamError> {
         Ok((*self.known(stream, consumer).await?.config).clone())
+    }
+
+    async fn consumer_info(&self, stream: &Name, consumer: &Name) -> Result<ConsumerInfo, StreamError> {
+        info::of_consumer(self, stream, consumer).await
     }
 
     async fn delete_consumer(&self, stream: &Name, consumer: &Name) -> Result<bool, StreamError> {

@@ -1,0 +1,32 @@
+//! Every case of the behaviour suite holds on three NATS servers that keep each stream three times.
+//!
+//! The servers are started once and shared by all cases, which have names of their own.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::sync::OnceLock;
+
+use myelin_bus::conformance::Fixture;
+use myelin_bus::{Bus, NatsConfig};
+use myelin_testkit::NatsCluster;
+
+/// Cases at once: enough to wait for each other's waits, few enough for three servers on a small machine.
+const AT_ONCE: usize = 8;
+
+static URLS: OnceLock<Vec<String>> = OnceLock::new();
+
+async fn on_the_cluster() -> Fixture {
+    let urls = URLS.get().expect("the cluster is started first");
+    let mut config = NatsConfig::new(urls.iter().map(String::as_str));
+    config.replicas = 3;
+    let (first, second) = (Bus::connect_with(&config).await.unwrap(), Bus::connect_with(&config).await.unwrap());
+    Fixture::new(first, second, &urls[0], ())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_case_holds_on_a_cluster() {
+    let cluster = NatsCluster::start();
+    URLS.set(cluster.urls()).unwrap();
+    myelin_bus::conformance_in_one!(on_the_cluster, at_once: AT_ONCE).await;
+    drop(cluster);
+}

@@ -162,13 +162,17 @@ macro_rules! conformance_in_one {
 #[macro_export]
 macro_rules! __conformance_gather {
     ({ $fixture:path } { $at_once:expr } $($module:ident::$case:ident $(needs $need:ident)?;)+) => {
-        $crate::conformance::run_all($at_once, vec![$(
-            Box::pin(async {
-                let fixture = $fixture().await;
-                $crate::conformance::run(stringify!($case), &fixture, $crate::conformance::$module::$case(&fixture)).await;
-                fixture.close().await;
-            })
-        ),+])
+        // Made one by one: all of them together would not fit on a stack.
+        $crate::conformance::run_all($at_once, vec![$({
+            fn case() -> $crate::conformance::Running {
+                Box::pin(async {
+                    let fixture = $fixture().await;
+                    $crate::conformance::run(stringify!($case), &fixture, $crate::conformance::$module::$case(&fixture)).await;
+                    fixture.close().await;
+                })
+            }
+            case
+        }),+])
     };
 }
 

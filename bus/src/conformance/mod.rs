@@ -68,9 +68,12 @@ pub async fn run(case: &str, fixture: &Fixture, body: impl Future<Output = ()>) 
     }
 }
 
+/// A case that runs.
+pub type Running = Pin<Box<dyn Future<Output = ()>>>;
+
 /// Runs cases, some at once.
-pub async fn run_all(at_once: usize, cases: Vec<Pin<Box<dyn Future<Output = ()> + '_>>>) {
-    futures_util::stream::iter(cases).buffer_unordered(at_once).collect::<()>().await;
+pub async fn run_all(at_once: usize, cases: Vec<fn() -> Running>) {
+    futures_util::stream::iter(cases).map(|case| case()).buffer_unordered(at_once).collect::<()>().await;
 }
 
 /// Holds that the tests of an engine are the cases of the list, and that what is skipped was written down.

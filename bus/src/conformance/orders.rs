@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::QUIET;
-use super::fixture::{Fixture, text, within};
+use super::fixture::{Fixture, eventually, text, within};
 use crate::streams::{
     Consumer, ConsumerConfig, ConsumerInfo, Job, Name, PublishDurableError, PublishOptions, Receipt, StreamConfig, StreamInfo,
 };
@@ -57,6 +57,11 @@ impl Fixture {
         options: &PublishOptions,
     ) -> Result<Receipt, PublishDurableError> {
         self.bus().publish_durable(&Message::new(self.subject(subject), body), options).await
+    }
+
+    /// What was acked is gone; the servers of a cluster tell it a moment later.
+    pub(super) async fn is_empty(&self) {
+        eventually("the stream is empty", async || (self.info().await.messages == 0).then_some(())).await;
     }
 
     pub(super) async fn info(&self) -> StreamInfo {

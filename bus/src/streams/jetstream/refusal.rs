@@ -54,6 +54,10 @@ impl Refusal {
                 StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() }
             }
             (ErrorCode::STORAGE_RESOURCES_EXCEEDED | ErrorCode::INSUFFICIENT_RESOURCES, _) => StreamError::StorageFull,
+            // A limit counts as used as soon as it is promised.
+            (ErrorCode::CLUSTER_NO_PEERS, _) if error.to_string().contains("insufficient storage") => {
+                StreamError::Invalid { field: "bytes_max", reason: error.to_string().into() }
+            }
             (code, _) if code.0 == UPDATE_REFUSED => StreamError::Invalid { field: "request", reason: error.to_string().into() },
             _ => StreamError::Closed { stream: stream.clone(), cause: error.to_string().into() },
         }

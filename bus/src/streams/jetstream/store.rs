@@ -10,15 +10,23 @@ use async_nats::header;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::jetstream::publish::PublishAck;
+use bytes::Bytes;
 use myelin_store::{Attempt, Name, StreamConfig};
+use tokio::time::Instant;
 
 use super::super::engine::Record;
 use super::super::error::{PublishDurableError, StreamError, chain};
 use super::super::verbs::Receipt;
-use super::{JetStream, delay, headers, info, own_name};
+use super::{JetStream, PATIENCE, delay, headers, info, own_name, read};
 
 /// What the server says when a stream holds as much as it may; it has one number for all its reasons not to store.
 const FULL: [&str; 3] = ["maximum messages exceeded", "maximum bytes exceeded", "maximum messages per subject exceeded"];
+
+/// A number of the server's that its client has no name for: a message of the same id is being stored.
+const DUPLICATE_IN_PROCESS: u64 = 10_158;
+/// Between two looks whether it is.
+const IN_PROCESS: Duration = Duration::from_millis(10);
 
 pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt, PublishDurableError> {
     let mut map = headers::of_record(&record.headers);
@@ -42,14 +50,25 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
             None => kept.into_iter().for_each(|kept| map.insert(header::NATS_MESSAGE_TTL, format!("{}s", kept.as_secs()))),
         }
     }
-    let message = PublishMessage::build().payload(record.payload.clone()).headers(map);
-    let sent = match engine.0.context.send_publish(subject, message).await {
-        Ok(sent) => sent.await,
-        Err(error) => Err(error),
-    };
-    let stored = match sent {
-        Ok(stored) => stored,
-        Err(error) => return Err(failed(engine, record, &error).await),
+    let end = Instant::now() + PATIENCE;
+    let stored = loop {
+        match publish(engine, &subject, map.clone(), record.payload.clone()).await {
+            Ok(stored) => break stored,
+            // The servers of a cluster are storing one of the same id just now, for somebody else: soon it is there, or not.
+            Err(error) if is_in_process(&error) && Instant::now() < end => tokio::time::sleep(IN_PROCESS).await,
+            Err(error) => match (failed(engine, record, &error).await, record.expected_last) {
+                // The servers of a cluster do not say which is the last; it may be one that is being stored, and never will be.
+                (PublishDurableError::WrongLastSequence { last: 0 }, Some(expected)) => match last(engine, record).await? {
+                    last if last != expected => return Err(PublishDurableError::WrongLastSequence { last }),
+                    _ if Instant::now() >= end => {
+                        let reason = "another publish on this subject does not come to an end";
+                        return Err(PublishDurableError::Unreachable { reason: reason.into() });
+                    }
+                    _ => tokio::time::sleep(IN_PROCESS).await,
+                },
+                (error, _) => return Err(error),
+            },
+        }
     };
     if let Some(stream) = delayed_for {
         // Its place in the stream is given when it is due.
@@ -60,6 +79,26 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
         reason: format!("it is stored in {:?}, which has no name that can be said here", stored.stream).into(),
     })?;
     Ok(Receipt::new(stream, stored.sequence, stored.duplicate))
+}
+
+async fn publish(engine: &JetStream, subject: &str, map: HeaderMap, payload: Bytes) -> Result<PublishAck, PublishError> {
+    let message = PublishMessage::build().payload(payload).headers(map);
+    engine.0.context.send_publish(subject.to_owned(), message).await?.await
+}
+
+fn server_error(error: &PublishError) -> Option<&async_nats::jetstream::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+fn is_in_process(error: &PublishError) -> bool {
+    server_error(error).is_some_and(|error| error.error_code().0 == DUPLICATE_IN_PROCESS)
+}
+
+/// The last sequence on a message's subject, 0 for none.
+async fn last(engine: &JetStream, record: &Record) -> Result<u64, PublishDurableError> {
+    let stream = taker(engine, record).await?.name;
+    let last = read::last(engine, &stream, record.subject.as_str()).await.map_err(|error| refused(record, error))?;
+    Ok(last.map_or(0, |message| message.sequence))
 }
 
 /// The stream that a message goes to.
@@ -83,8 +122,7 @@ pub(super) fn refused(record: &Record, error: StreamError) -> PublishDurableErro
 }
 
 async fn failed(engine: &JetStream, record: &Record, error: &PublishError) -> PublishDurableError {
-    use std::error::Error as _;
-    let server = error.source().and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
+    let server = server_error(error);
     let text = server.map(ToString::to_string).unwrap_or_default();
     let max = engine.0.client.max_payload();
     match (error.kind(), server.map(async_nats::jetstream::Error::error_code)) {

@@ -50,9 +50,13 @@ impl Local {
     /// Opens the store. Blocks for about a second per gigabyte.
     pub(crate) fn open(config: &StoreConfig) -> Result<(Self, StoreReport), OpenError> {
         let opened = Store::open(&config.directory)?;
-        let local = Self { store: opened.store, takers: RwLock::default(), changing: Mutex::default(), strays: AtomicU64::new(0) };
+        Ok((Self::over(opened.store), StoreReport { damage: opened.damage, unopened: opened.unopened }))
+    }
+
+    pub(crate) fn over(store: Store) -> Self {
+        let local = Self { store, takers: RwLock::default(), changing: Mutex::default(), strays: AtomicU64::new(0) };
         local.learn();
-        Ok((local, StoreReport { damage: opened.damage, unopened: opened.unopened }))
+        local
     }
 
     /// Writes and syncs what is there. Blocks for as long as the disk takes.

@@ -166,3 +166,6 @@ async fn lose(serving: &Serving, stream: &Name, message: &Message, Refused { err
     serving.metrics.not_captured.inc();
     warn!(subject = %message.subject, error = why, "a message was not stored, and its publisher does not know");
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use myelin_store::{ATTEMPT_TEXT_BYTES_MAX, Attempt, Name, Stored, StreamConfig};
 use serde_json::{Value, json};
 
-use super::engine::{Record, StreamEngine, Streams};
+use super::engine::{Placed, Record, StreamEngine, Streams};
 use super::error::{PublishDurableError, StreamError};
 use super::headers::{self, Headers};
 use super::reason::{DeadReason, Fault};
@@ -121,15 +121,26 @@ pub(super) async fn bury_stray(engine: &Streams, message: &Message, death: &Deat
 
 /// Stores a letter, in a stream that is made if this is the first one.
 async fn store(engine: &Streams, letter: &Record) -> Result<Receipt, PublishDurableError> {
-    let stored = engine.store(letter).await;
-    if !matches!(stored, Err(PublishDurableError::NoStream { .. })) {
-        return stored;
+    match put(engine, letter.clone()).await {
+        Err(PublishDurableError::NoStream { .. }) => {}
+        stored => return stored,
     }
     // Another may have made the stream meanwhile, which is as good; without space there is none, and that is worth another try later.
     if engine.put_stream(&stream_config()).await.is_err_and(|error| error == StreamError::StorageFull) {
         return Err(PublishDurableError::StorageFull);
     }
-    engine.store(letter).await
+    put(engine, letter.clone()).await
+}
+
+/// Where the operator lets old letters go for new ones, they go: there is no letter of a letter.
+async fn put(engine: &Streams, mut letter: Record) -> Result<Receipt, PublishDurableError> {
+    loop {
+        match engine.store(&letter).await? {
+            Placed::Stored(receipt) => return Ok(receipt),
+            // Rises with every round, and ends with an empty stream.
+            Placed::MustMove { to, .. } => letter.may_evict_to = to,
+        }
+    }
 }
 
 fn stream_config() -> StreamConfig {
@@ -166,5 +177,6 @@ fn letter(
         ttl: None,
         delay: None,
         expected_last: Some(0),
+        may_evict_to: 0,
     }
 }

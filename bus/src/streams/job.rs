@@ -47,7 +47,8 @@ impl Job {
         self.sequence
     }
 
-    /// How often it was delivered, this time included.
+    /// How often it was delivered, this time included. A delivery is noted within 10 ms and not waited for: if the process that has the store
+    /// dies before that, it does not count.
     pub fn deliveries(&self) -> u32 {
         self.deliveries
     }

@@ -18,6 +18,8 @@ mod job;
 mod letters;
 mod local;
 mod reason;
+mod storing;
+mod sweeper;
 mod verbs;
 
 pub use myelin_store::{
@@ -25,6 +27,7 @@ pub use myelin_store::{
     StreamInfo,
 };
 
+pub(crate) use self::api::is_settlement;
 pub use self::api::{StreamServer, StreamServerMetrics};
 pub(crate) use self::attached::Attached;
 pub use self::collector::StreamsCollector;
@@ -33,6 +36,10 @@ pub use self::dead::{DEAD_LETTER_SUBJECTS, DEAD_LETTERS, Death};
 pub(crate) use self::engine::Streams;
 pub use self::error::{ConsumeError, PublishDurableError, StreamError};
 pub use self::job::Job;
+pub use self::letters::{
+    DeadLetter, DeadLetters, Exports, Letter, LetterAttempt, LetterFilter, LetterPage, Letters, Replay, ReplayError, ReplayOptions,
+    Replayed, Replays,
+};
 pub use self::local::{StoreConfig, StoreReport};
 pub use self::reason::{DeadReason, Fault};
 pub use self::verbs::{PublishOptions, Receipt};

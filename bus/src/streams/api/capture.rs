@@ -105,7 +105,8 @@ impl Capturing {
                 }
             }
         };
-        super::server::read_until(serving, subscription, &token, handle).await;
+        let tracker = serving.tracker.clone();
+        super::server::read_until(serving, subscription, &token, &tracker, handle).await;
     }
 
     fn is_mine(&self, subject: &Subject) -> bool {
@@ -150,6 +151,7 @@ async fn try_store(serving: &Serving, message: &mut Message) -> Result<Receipt, 
 
 /// A message that no store takes and whose publisher does not wait to be told: one that never can be stored as it is becomes a dead letter.
 async fn lose(serving: &Serving, stream: &Name, message: &Message, Refused { error, letter }: Refused) {
+    let mut cannot = String::new();
     let why = error["error"]["message"].as_str().unwrap_or_default();
     if let Some(reason) = letter {
         let stage = Name::new(STAGE).expect("a valid constant");
@@ -157,14 +159,20 @@ async fn lose(serving: &Serving, stream: &Name, message: &Message, Refused { err
         match serving.bus.dead_letter(message, &death).await {
             Ok(receipt) => {
                 serving.metrics.buried.inc();
-                let letter = receipt.sequence;
-                return warn!(subject = %message.subject, letter, error = why, "a message that cannot be stored is a dead letter");
+                if let Some(messages) = serving.buried.due() {
+                    let letter = receipt.sequence;
+                    warn!(messages, subject = %message.subject, letter, error = why, "messages that cannot be stored are dead letters");
+                }
+                return;
             }
-            Err(error) => warn!(subject = %message.subject, error = chain(&error), "nor can it become a dead letter"),
+            Err(error) => cannot = format!("; no dead letter: {}", chain(&error)),
         }
     }
     serving.metrics.not_captured.inc();
-    warn!(subject = %message.subject, error = why, "a message was not stored, and its publisher does not know");
+    if let Some(messages) = serving.refused.due() {
+        let error = format!("{why}{cannot}");
+        warn!(messages, subject = %message.subject, error, "messages were not stored, and their publishers do not know");
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod errors;
 mod inbox;
+mod letters;
 mod told;
 
 use std::sync::{Arc, Weak};
@@ -18,12 +19,11 @@ use tokio::time::Instant;
 
 use self::inbox::{Call, Inbox};
 use super::api::settle::Place;
-use super::api::{API, buried, describe, options};
-use super::dead::Death;
-use super::engine::{Failure, Record, StreamEngine};
+use super::api::{API, describe, options};
+use super::engine::{Failure, Placed, Record, StreamEngine};
 use super::error::{ConsumeError, PublishDurableError, StreamError};
 use super::headers;
-use super::verbs::{PublishOptions, Receipt};
+use super::verbs::PublishOptions;
 use crate::bus::Shared;
 use crate::wire::{Body, Filter, Subject};
 use crate::{Bus, Delivery, Message, RequestError, payload};
@@ -69,6 +69,30 @@ impl Attached {
         errors::stream_error(&answer).map_or(Ok(answer), Err)
     }
 
+    /// Everything of a list that is told in pages.
+    async fn pages(&self, verb: &str, field: &str) -> Result<Vec<Value>, StreamError> {
+        let (mut all, mut asked) = (Vec::new(), Value::Null);
+        loop {
+            let mut page = self.ask(verb, asked).await?;
+            if let Value::Array(entries) = page[field].take() {
+                all.extend(entries);
+            }
+            if page["more"] != true || page["next"].is_null() {
+                return Ok(all);
+            }
+            asked = json!({ "from": page["next"] });
+        }
+    }
+
+    /// A stream with all its consumers, of which some are told with it.
+    async fn whole(&self, mut told: Value) -> Result<StreamInfo, StreamError> {
+        if told["more_consumers"] == true {
+            let verb = format!("CONSUMER.LIST.{}", told["name"].as_str().unwrap_or_default());
+            told["consumers"] = self.pages(&verb, "consumers").await?.into();
+        }
+        told::stream(&told)
+    }
+
     /// A worker's word, confirmed.
     async fn say(&self, place: &Place, word: String) -> Result<bool, ConsumeError> {
         let reply = self.request(Message::new(place.subject(), word)).await?;
@@ -100,18 +124,6 @@ impl Attached {
     ) -> Result<(), ConsumeError> {
         let place = Place { stream: stream.clone(), consumer: consumer.clone(), sequence, delivery };
         if self.say(&place, format!("+TERM {reason}")).await? { Ok(()) } else { Err(ConsumeError::Stale { sequence }) }
-    }
-
-    /// Keeps a message as a dead letter that never was in a stream.
-    pub(crate) async fn bury(&self, message: &Message, death: &Death) -> Result<Receipt, PublishDurableError> {
-        let refused = |error| refused(&message.subject, error);
-        let request = buried::give(message, death, request_subject("DLQ.BURY").map_err(refused)?);
-        let reply = self.request(request).await.map_err(refused)?;
-        let answer = told::json(&reply.body).map_err(refused)?;
-        match errors::publish_error(&answer, &message.subject) {
-            Some(error) => Err(error),
-            None => told::receipt(&answer).map_err(refused),
-        }
     }
 
     /// A place for one answer of several messages.
@@ -193,15 +205,18 @@ impl StreamEngine for Attached {
     }
 
     async fn stream(&self, stream: &Name) -> Result<StreamInfo, StreamError> {
-        told::stream(&self.ask(&format!("STREAM.INFO.{stream}"), Value::Null).await?)
+        self.whole(self.ask(&format!("STREAM.INFO.{stream}"), Value::Null).await?).await
     }
 
     async fn streams(&self) -> Result<Vec<StreamInfo>, StreamError> {
-        let answer = self.ask("STREAM.LIST", Value::Null).await?;
-        answer["streams"].as_array().into_iter().flatten().map(told::stream).collect()
+        let mut streams = Vec::new();
+        for told in self.pages("STREAM.LIST", "streams").await? {
+            streams.push(self.whole(told).await?);
+        }
+        Ok(streams)
     }
 
-    async fn store(&self, record: &Record) -> Result<Receipt, PublishDurableError> {
+    async fn store(&self, record: &Record) -> Result<Placed, PublishDurableError> {
         let refused = |error| refused(&record.subject, error);
         let mut told = headers::decode(record.headers.clone());
         let Record { id, ttl, delay, expected_last, .. } = record;
@@ -212,7 +227,7 @@ impl StreamEngine for Attached {
         let answer = told::json(&reply.body).map_err(refused)?;
         match errors::publish_error(&answer, &record.subject) {
             Some(error) => Err(error),
-            None => told::receipt(&answer).map_err(refused),
+            None => told::receipt(&answer).map(Placed::Stored).map_err(refused),
         }
     }
 
@@ -250,7 +265,11 @@ impl StreamEngine for Attached {
     }
 
     async fn consumer(&self, stream: &Name, consumer: &Name) -> Result<ConsumerConfig, StreamError> {
-        Ok(told::consumer(&self.ask(&format!("CONSUMER.INFO.{stream}.{consumer}"), Value::Null).await?)?.config)
+        Ok(self.consumer_info(stream, consumer).await?.config)
+    }
+
+    async fn consumer_info(&self, stream: &Name, consumer: &Name) -> Result<ConsumerInfo, StreamError> {
+        told::consumer(&self.ask(&format!("CONSUMER.INFO.{stream}.{consumer}"), Value::Null).await?)
     }
 
     async fn delete_consumer(&self, stream: &Name, consumer: &Name) -> Result<bool, StreamError> {

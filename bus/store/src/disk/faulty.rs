@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+#[cfg(test)]
 use fastrand::Rng;
 use parking_lot::Mutex;
 
 /// The unit that a disk writes as a whole.
+#[cfg(test)]
 const SECTOR_BYTES: usize = 512;
 
 /// A disk that a test can break. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Faulty(Arc<Mutex<State>>);
+pub struct Faulty(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 pub(crate) struct FaultyFile {
@@ -48,6 +50,7 @@ struct Inode {
 
 impl Faulty {
     /// Loses what was not synced, sector by sector, and gives power again.
+    #[cfg(test)]
     pub(crate) fn power_cycle(&self, rng: &mut Rng) {
         let mut state = self.0.lock();
         // All, none or some of it, so that the plain cases come up as often as the odd ones.
@@ -70,30 +73,31 @@ impl Faulty {
     }
 
     /// The process ends and another begins; the system keeps what was written.
-    pub(crate) fn process_ends(&self) {
+    pub fn process_ends(&self) {
         self.0.lock().restart();
     }
 
     /// Everything fails from the `operations`th operation that changes something on, as if power were gone.
-    pub(crate) fn fail_after(&self, operations: u64) {
+    pub fn fail_after(&self, operations: u64) {
         self.0.lock().fuse = Some(operations);
     }
 
     /// How many bytes fit in all; `None`: any number.
-    pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
+    pub fn set_capacity(&self, bytes: Option<u64>) {
         self.0.lock().capacity = bytes;
     }
 
     /// Bytes that files take.
-    pub(crate) fn used(&self) -> u64 {
+    pub fn used(&self) -> u64 {
         self.0.lock().used()
     }
 
     /// Syncs fail until the next start.
-    pub(crate) fn break_syncs(&self) {
+    pub fn break_syncs(&self) {
         self.0.lock().is_broken = true;
     }
 
+    #[cfg(test)]
     pub(crate) fn flip(&self, name: &str, offset: usize, bit: u8) {
         self.damage(name, |content| {
             if let Some(byte) = content.get_mut(offset) {
@@ -102,6 +106,7 @@ impl Faulty {
         });
     }
 
+    #[cfg(test)]
     pub(crate) fn wipe(&self, name: &str, offset: usize, bytes: usize) {
         self.damage(name, |content| {
             let end = (offset + bytes).min(content.len());
@@ -110,11 +115,13 @@ impl Faulty {
     }
 
     /// Names and lengths of everything.
+    #[cfg(test)]
     pub(crate) fn files(&self) -> Vec<(String, usize)> {
         let state = self.0.lock();
         state.names.iter().map(|(name, inode)| (name.clone(), state.inodes[inode].current.len())).collect()
     }
 
+    #[cfg(test)]
     fn damage(&self, name: &str, damage: impl Fn(&mut Vec<u8>)) {
         let mut state = self.0.lock();
         if let Some(inode) = state.names.get(name).copied().and_then(|inode| state.inodes.get_mut(&inode)) {

@@ -22,6 +22,8 @@ mod segments;
 mod snapshot;
 mod state;
 mod time;
+#[cfg(test)]
+mod unreadable;
 
 pub(crate) use self::core::Core;
 pub use self::damage::Damage;

@@ -78,6 +78,13 @@ fn proofs(workspace: &Workspace) -> Outcome<Vec<Proof>> {
         scenario("p2", Pick::P2, "The sidecar fans out at least 1.4 times as much as zmq_proxy."),
         scenario("p3", Pick::P3, "The sidecar loses nothing at 200,000 messages per second over a minute."),
         scenario("curve", Pick::Curve, "With CURVE on both hops, the sidecar passes on at least as much as zmq_proxy, for less CPU."),
+        scenario(
+            "p5",
+            Pick::P5,
+            "Durable publishes, synced before the ack, are as fast as JetStream's that sync later, or 1.5 times that.",
+        ),
+        scenario("p6", Pick::P6, "They are 50 times as fast as JetStream's that are synced before the ack."),
+        scenario("p7", Pick::P7, "Pulling and acking is 1.5 times as fast as JetStream's, although each ack is synced."),
         scenario("p8", Pick::P8, "In process, 5 million messages per second, p99 below 10 µs at 500,000 per second."),
     ];
     proofs.push(Proof {

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use fastrand::Rng;
 use parking_lot::Mutex;
@@ -37,6 +39,10 @@ struct State {
     fuse: Option<u64>,
     /// Syncs fail from now on.
     is_broken: bool,
+    /// How long the sync of a segment takes.
+    slowness: Duration,
+    /// Syncs of each file.
+    syncs: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +98,18 @@ impl Faulty {
     /// Syncs fail until the next start.
     pub(crate) fn break_syncs(&self) {
         self.0.lock().is_broken = true;
+    }
+
+    /// From now on, syncing a segment takes this long.
+    pub(crate) fn slow_down(&self, slowness: Duration) {
+        self.0.lock().slowness = slowness;
+    }
+
+    /// Syncs of all segments that there are.
+    pub(crate) fn segment_syncs(&self) -> u64 {
+        let state = self.0.lock();
+        let segments = state.names.iter().filter(|(name, _)| is_segment(name));
+        segments.filter_map(|(_, inode)| state.syncs.get(inode)).sum()
     }
 
     pub(crate) fn flip(&self, name: &str, offset: usize, bit: u8) {
@@ -218,6 +236,11 @@ impl State {
         self.names.remove(name);
     }
 
+    fn slowness_of(&self, inode: u64) -> Duration {
+        let is_segment = self.names.iter().any(|(name, of)| *of == inode && is_segment(name));
+        if is_segment { self.slowness } else { Duration::ZERO }
+    }
+
     fn burn(&mut self) -> io::Result<()> {
         match &mut self.fuse {
             Some(0) => Err(io::Error::other("no power")),
@@ -228,6 +251,10 @@ impl State {
             None => Ok(()),
         }
     }
+}
+
+fn is_segment(name: &str) -> bool {
+    name.ends_with(".seg")
 }
 
 impl FaultyFile {
@@ -264,8 +291,13 @@ impl FaultyFile {
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
+        let slowness = self.disk.0.lock().slowness_of(self.inode);
+        if !slowness.is_zero() {
+            thread::sleep(slowness);
+        }
         self.with(|state, inode| {
             state.burn()?;
+            *state.syncs.entry(inode).or_default() += 1;
             if state.is_broken {
                 return Err(io::Error::other("the disk is broken"));
             }

@@ -63,6 +63,9 @@ pub(crate) struct BenchArgs {
     /// Leave the sidecar out, and with it every goal.
     #[arg(long)]
     pub(crate) without_sidecar: bool,
+    /// Leave JetStream out of P5 to P7, and with it every goal: for a profile of what is ours.
+    #[arg(long)]
+    pub(crate) without_jetstream: bool,
     /// Seconds per cell; 2 in P2, 60 in P3, 2 in P5 and P6, 5 in P8.
     #[arg(long)]
     pub(crate) seconds: Option<f64>,

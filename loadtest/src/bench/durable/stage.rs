@@ -1,7 +1,7 @@
 //! What the cells of a run share: a directory on the disk that is measured, a runtime, and both sides.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::{Done, Pull, Side, Until, disk};
 use crate::bench::BenchArgs;
 use crate::child::cpu_of;
 use crate::failure::{Doing, Failure, Outcome};
+use crate::scratch;
 use crate::sidecar::{Settings, Sidecar};
 
 /// Threads of the runtime that plays client on every side, and our store in the embedded cells.
@@ -42,9 +43,8 @@ pub(super) enum Act {
 pub(super) struct Stage {
     runtime: Runtime,
     embedded: Arc<Side>,
-    jetstream: Arc<Side>,
+    jetstream: Option<(Arc<Side>, Server)>,
     attached: Option<(Arc<Side>, Sidecar)>,
-    server: Server,
     directory: TempDir,
     streams: Cell<u32>,
 }
@@ -72,12 +72,15 @@ impl Carrier {
 impl Stage {
     /// Starts everything; a sidecar only if it is to be there.
     pub(super) fn set(args: &BenchArgs, sync: SyncInterval, with_sidecar: bool) -> Outcome<Self> {
-        let below = args.directory.clone().unwrap_or_else(beside_the_program);
-        let directory = tempfile::Builder::new().prefix("durable-").tempdir_in(&below);
-        let directory = directory.doing(|| format!("making a directory in {}", below.display()))?;
+        let directory = scratch::directory(args.directory.as_deref())?;
         let runtime = Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().doing(|| "starting a runtime".to_owned())?;
-        let server = Server::start(&args.nats_server, directory.path(), sync)?;
-        let jetstream = Arc::new(Side::JetStream(Box::new(runtime.block_on(JetStream::connect(&server.url))?)));
+        let jetstream = if args.without_jetstream {
+            None
+        } else {
+            let server = Server::start(&args.nats_server, directory.path(), sync)?;
+            let side = Side::JetStream(Box::new(runtime.block_on(JetStream::connect(&server.url))?));
+            Some((Arc::new(side), server))
+        };
         let store = StoreConfig { directory: directory.path().join("embedded") };
         let (bus, _nothing_was_there) =
             Bus::embedded_with_store(EmbeddedConfig::default(), &store).doing(|| "opening a store".to_owned())?;
@@ -92,15 +95,16 @@ impl Stage {
             None
         };
         let embedded = Arc::new(Side::Ours(Ours { bus }));
-        Ok(Self { runtime, embedded, jetstream, attached, server, directory, streams: Cell::new(0) })
+        Ok(Self { runtime, embedded, jetstream, attached, directory, streams: Cell::new(0) })
     }
 
     pub(super) fn has(&self, carrier: Carrier) -> bool {
-        carrier != Carrier::Attached || self.attached.is_some()
+        self.side(carrier).is_ok()
     }
 
+    /// What the server says of itself.
     pub(super) fn server_version(&self) -> &str {
-        &self.server.version
+        self.jetstream.as_ref().map_or("left out", |(_, server)| &server.version)
     }
 
     /// Where the stores are.
@@ -141,12 +145,12 @@ impl Stage {
     }
 
     fn side(&self, carrier: Carrier) -> Outcome<&Arc<Side>> {
-        match (carrier, &self.attached) {
-            (Carrier::Embedded, _) => Ok(&self.embedded),
-            (Carrier::JetStream, _) => Ok(&self.jetstream),
-            (Carrier::Attached, Some((side, _))) => Ok(side),
-            (Carrier::Attached, None) => Err(Failure::new("there is no sidecar")),
-        }
+        let found = match carrier {
+            Carrier::Embedded => Some(&self.embedded),
+            Carrier::JetStream => self.jetstream.as_ref().map(|(side, _)| side),
+            Carrier::Attached => self.attached.as_ref().map(|(side, _)| side),
+        };
+        found.ok_or_else(|| Failure::new(format!("{} was left out", carrier.name())))
     }
 
     /// On a worker of the runtime, as a task of a program would be.
@@ -157,11 +161,7 @@ impl Stage {
     /// Of this process, the server and the sidecar; those that have nothing to do use next to nothing.
     fn cpu(&self) -> Duration {
         let sidecar = self.attached.as_ref().map_or(Duration::ZERO, |(_, sidecar)| sidecar.cpu());
-        cpu_of(std::process::id()) + self.server.cpu() + sidecar
+        let server = self.jetstream.as_ref().map_or(Duration::ZERO, |(_, server)| server.cpu());
+        cpu_of(std::process::id()) + server + sidecar
     }
-}
-
-fn beside_the_program() -> PathBuf {
-    let me = std::env::current_exe().unwrap_or_default();
-    me.parent().map_or_else(std::env::temp_dir, Path::to_owned)
 }

@@ -4,7 +4,7 @@ use super::Stream;
 use super::info::{ConsumerInfo, consumer_info};
 use super::message::{Delivered, find, load};
 use crate::config::{ConsumerConfig, Name};
-use crate::consumer::{ConsumerState, Outcome, Settled};
+use crate::consumer::{ConsumerState, Most, Outcome, Settled};
 use crate::error::StoreError;
 use crate::stream::{Failed, State};
 
@@ -35,10 +35,26 @@ impl Consumer {
     /// # Cancel safety
     /// Messages may have been taken; they come again when `ack_wait` is over.
     pub async fn lease(&self, max: usize) -> Result<Vec<Delivered>, StoreError> {
-        let max = max.min(LEASED_AT_ONCE);
+        self.lease_most(Most::messages(max)).await
+    }
+
+    /// As [`lease`](Self::lease), until `bytes_max` of records are reached; the message that reaches them is the last, and the first is given
+    /// whatever its size.
+    ///
+    /// # Errors
+    /// As [`lease`](Self::lease).
+    ///
+    /// # Cancel safety
+    /// As [`lease`](Self::lease).
+    pub async fn lease_within(&self, max: usize, bytes_max: u64) -> Result<Vec<Delivered>, StoreError> {
+        self.lease_most(Most { messages: max, bytes: bytes_max }).await
+    }
+
+    async fn lease_most(&self, most: Most) -> Result<Vec<Delivered>, StoreError> {
+        let most = Most { messages: most.messages.min(LEASED_AT_ONCE), ..most };
         let leased = self.stream.live.act(|state, now_ms| {
             state.core.consumer(self.key).ok_or(StoreError::NoConsumer)?;
-            let leases = state.lease(self.key, max, now_ms)?;
+            let leases = state.lease(self.key, most, now_ms)?;
             Ok((leases.into_iter().map(|lease| (find(state, lease.sequence), lease)).collect::<Vec<_>>(), None))
         });
         let leased = leased.await?;
@@ -113,7 +129,10 @@ impl Consumer {
         self.stream.live.read(|state| state.core.consumer(self.key).and_then(ConsumerState::next_event_ms))
     }
 
-    async fn act<R>(&self, mut act: impl FnMut(&mut State, u64) -> Result<(R, Option<u64>), StoreError>) -> Result<R, StoreError> {
+    pub(super) async fn act<R>(
+        &self,
+        mut act: impl FnMut(&mut State, u64) -> Result<(R, Option<u64>), StoreError>,
+    ) -> Result<R, StoreError> {
         let guarded = |state: &mut State, now_ms| {
             state.core.consumer(self.key).ok_or(StoreError::NoConsumer)?;
             act(state, now_ms)

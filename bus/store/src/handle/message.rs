@@ -4,9 +4,10 @@ use bytes::Bytes;
 use myelin_wire::Subject;
 
 use crate::consumer::Attempt;
+use crate::error::StoreError;
 use crate::log::{Place, Segment};
-use crate::record::{MessageRecord, Salt};
-use crate::stream::State;
+use crate::record::{BODY_BYTES_MAX, MessageRecord, Salt};
+use crate::stream::{NewMessage, State};
 
 /// A message to store.
 #[derive(Debug, Clone)]
@@ -75,7 +76,27 @@ impl Publish {
     pub fn new(subject: Subject, payload: impl Into<Bytes>) -> Self {
         Self { subject, id: None, headers: Bytes::new(), payload: payload.into(), expires_ms: None, due_ms: None, expected_last: None }
     }
+
+    /// As the stream's state takes it, unless no record could hold it.
+    pub(super) fn as_new(&self) -> Result<NewMessage<'_>, StoreError> {
+        let bytes = self.payload.len() + self.headers.len();
+        if bytes > RECORDED_BYTES_MAX {
+            return Err(StoreError::TooLarge { bytes, max: RECORDED_BYTES_MAX });
+        }
+        Ok(NewMessage {
+            subject: &self.subject,
+            id: self.id.as_deref().unwrap_or_default(),
+            headers: &self.headers,
+            payload: &self.payload,
+            expires_ms: self.expires_ms.unwrap_or(0),
+            due_ms: self.due_ms.unwrap_or(0),
+            expected_last: self.expected_last,
+        })
+    }
 }
+
+/// Most payload and headers of one message: a record holds them and its own fields.
+const RECORDED_BYTES_MAX: usize = BODY_BYTES_MAX - 1024;
 
 pub(super) fn find(state: &State, sequence: u64) -> Option<(Segment, Place, Salt)> {
     let (place, _) = state.core.place_of(sequence)?;

@@ -1,5 +1,6 @@
 //! What users of a stream hold.
 
+mod batch;
 mod consumer;
 mod info;
 mod message;
@@ -15,8 +16,7 @@ pub use self::message::{Delivered, Publish, Receipt, Stored};
 use self::message::{find, load};
 use crate::config::{ConsumerConfig, Name, StreamConfig};
 use crate::error::StoreError;
-use crate::record::BODY_BYTES_MAX;
-use crate::stream::{Live, NewMessage};
+use crate::stream::Live;
 
 /// An open stream. Cloning shares it.
 ///
@@ -70,19 +70,7 @@ impl Stream {
     /// # Cancel safety
     /// It may have been stored. With an id, doing it again is safe.
     pub async fn publish(&self, message: &Publish) -> Result<Receipt, StoreError> {
-        let bytes = message.payload.len() + message.headers.len();
-        if bytes > RECORDED_BYTES_MAX {
-            return Err(StoreError::TooLarge { bytes, max: RECORDED_BYTES_MAX });
-        }
-        let message = NewMessage {
-            subject: &message.subject,
-            id: message.id.as_deref().unwrap_or_default(),
-            headers: &message.headers,
-            payload: &message.payload,
-            expires_ms: message.expires_ms.unwrap_or(0),
-            due_ms: message.due_ms.unwrap_or(0),
-            expected_last: message.expected_last,
-        };
+        let message = message.as_new()?;
         self.live
             .act(|state, now_ms| {
                 let stored = state.publish(&message, now_ms)?;
@@ -182,6 +170,3 @@ impl Stream {
         self.live.clock.now_ms()
     }
 }
-
-/// Most payload and headers of one message: a record holds them and its own fields.
-const RECORDED_BYTES_MAX: usize = BODY_BYTES_MAX - 1024;

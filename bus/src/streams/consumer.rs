@@ -83,7 +83,7 @@ impl Consumer {
     }
 
     /// A job, unless the message is dead: then it is moved.
-    async fn admit(&self, delivered: Delivered) -> Result<Option<Job>, ConsumeError> {
+    pub(super) async fn admit(&self, delivered: Delivered) -> Result<Option<Job>, ConsumeError> {
         let Delivered { message, sequence, deliveries, attempts, .. } = delivered;
         let was_terminated = attempts.last().is_some_and(|attempt| attempt.outcome == Outcome::Term);
         let reason = match &message {

@@ -1,15 +1,17 @@
 //! Streams in a store of this process.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 
+use bytes::Bytes;
 use myelin_store::{
     ConsumerConfig, ConsumerInfo, CreateError, Damage, Delivered, Name, OpenError, Publish, Store, StoreError, Stored, Stream,
     StreamConfig, StreamInfo,
 };
 use parking_lot::RwLock;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::engine::{Failure, Record, StreamEngine};
 use super::error::{ConsumeError, PublishDurableError, StreamError, chain};
@@ -87,6 +89,80 @@ impl Local {
         if let Ok(consumer) = self.open_consumer(stream, consumer) {
             consumer.release(sequence, delivery);
         }
+    }
+
+    /// As `StreamEngine::lease`, up to a number of stored bytes, until `enough`.
+    pub(super) async fn lease_within(
+        &self,
+        stream: &Name,
+        consumer: &Name,
+        max: usize,
+        bytes_max: u64,
+        enough: impl Future<Output = ()>,
+    ) -> Result<Vec<Delivered>, ConsumeError> {
+        let consumer = self.open_consumer(stream, consumer)?;
+        let mut enough = pin!(enough);
+        loop {
+            // Registered before looking, so that nothing can come in between unseen.
+            let mut changed = pin!(consumer.stream().changed());
+            changed.as_mut().enable();
+            let leased = consumer.lease_within(max, bytes_max).await.map_err(|error| failed(stream, &consumer, error))?;
+            if !leased.is_empty() {
+                return Ok(leased);
+            }
+            let after = consumer.next_event_ms().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(consumer.stream().now_ms()) + 1));
+            let by_itself = async {
+                match after {
+                    Some(after) => sleep(after).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = enough.as_mut() => return Ok(Vec::new()),
+                // The next round looks.
+                () = changed => {}
+                () = by_itself => {}
+            }
+        }
+    }
+
+    /// Stores messages without headers, in their order; while there is no room, waits for some. Returns how many were stored.
+    pub(super) async fn store_all(
+        &self,
+        subject: &Subject,
+        payloads: &[Bytes],
+        patience: Duration,
+    ) -> (usize, Result<(), PublishDurableError>) {
+        let Some(stream) = self.taker(subject) else { return (0, Err(PublishDurableError::NoStream { subject: subject.clone() })) };
+        let messages: Vec<Publish> = payloads.iter().map(|payload| Publish::new(subject.clone(), payload.clone())).collect();
+        let (mut stored, end) = (0, Instant::now() + patience);
+        loop {
+            // Before trying, so that no room is made unseen.
+            let mut changed = pin!(stream.changed());
+            changed.as_mut().enable();
+            let (more, result) = stream.publish_all(&messages[stored..]).await;
+            stored += more;
+            match result {
+                Err(StoreError::StreamFull { .. } | StoreError::StorageFull) if Instant::now() < end => {
+                    drop(timeout_at(end, changed).await);
+                }
+                result => return (stored, result.map_err(|error| PublishDurableError::of(stream.name(), error))),
+            }
+        }
+    }
+
+    /// Settles messages by whichever delivery. Tells how many were not settled before.
+    pub(super) async fn ack_all(&self, stream: &Name, consumer: &Name, sequences: &[u64]) -> Result<usize, ConsumeError> {
+        let consumer = self.open_consumer(stream, consumer)?;
+        consumer.ack(sequences).await.map_err(|error| failed(stream, &consumer, error))
+    }
+
+    /// Gives the workers of these deliveries `ack_wait` once more.
+    pub(super) async fn extend_all(&self, stream: &Name, consumer: &Name, deliveries: &[(u64, u32)]) -> Result<(), ConsumeError> {
+        let consumer = self.open_consumer(stream, consumer)?;
+        consumer.extend_all(deliveries).await.map_err(|error| failed(stream, &consumer, error))?;
+        Ok(())
     }
 }
 
@@ -169,22 +245,12 @@ impl StreamEngine for Local {
     }
 
     async fn lease(&self, stream: &Name, consumer: &Name, max: usize, wait: Duration) -> Result<Vec<Delivered>, ConsumeError> {
-        let consumer = self.open_consumer(stream, consumer)?;
-        let end = Instant::now() + wait;
-        loop {
-            // Registered before looking, so that nothing can come in between unseen.
-            let mut changed = pin!(consumer.stream().changed());
-            changed.as_mut().enable();
-            let leased = consumer.lease(max).await.map_err(|error| failed(stream, &consumer, error))?;
-            if !leased.is_empty() || Instant::now() >= end {
-                return Ok(leased);
+        let enough = async {
+            if !wait.is_zero() {
+                sleep(wait).await;
             }
-            let by_itself =
-                consumer.next_event_ms().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(consumer.stream().now_ms()) + 1));
-            let until = by_itself.map_or(end, |after| end.min(Instant::now() + after));
-            // Over or changed: the next round looks.
-            drop(timeout_at(until, changed).await);
-        }
+        };
+        self.lease_within(stream, consumer, max, u64::MAX, enough).await
     }
 
     async fn ack(&self, stream: &Name, consumer: &Name, sequence: u64, _delivery: u32) -> Result<bool, ConsumeError> {

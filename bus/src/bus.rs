@@ -14,7 +14,7 @@ use crate::message::{Offer, Offered};
 use crate::replies::{Outcome, Replies, RepliesConfig};
 use crate::reply::ReplyTo;
 use crate::router::{Interest, Receiver, RouteCache};
-use crate::streams::{Attached, Streams};
+use crate::streams::{self, Attached, Streams};
 use crate::subscription::Queue;
 use crate::wire::{Body, Filter, QueueGroup, Subject, limits};
 use crate::{
@@ -370,7 +370,8 @@ impl Shared {
     fn refuses(&self, subject: &Subject, wants_reply: bool) -> bool {
         match self.stage() {
             Stage::Open => false,
-            Stage::Draining => wants_reply && !self.replies.owns(subject),
+            // Work that was done before the end is settled until the end.
+            Stage::Draining => wants_reply && !self.replies.owns(subject) && !streams::is_settlement(subject),
             Stage::Closed => true,
         }
     }

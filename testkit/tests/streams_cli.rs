@@ -94,6 +94,38 @@ fn a_letter_is_listed_shown_exported_replayed_and_purged() {
 }
 
 #[test]
+fn what_no_stream_keeps_is_a_letter_and_is_shown_as_text_too() {
+    let sidecar = testkit::Sidecar::start();
+    let create = ["stream", "create", "orders", "--subject", "orders.>", "--retention", "work_queue", "--message-bytes-max", "8"];
+    run(&sidecar, &[&create[..], &["--dead-letter-expired"]].concat());
+    run(&sidecar, &["consumer", "create", "orders", "workers", "--filter", "orders.new"]);
+    run(&sidecar, &["stream", "pub", "orders.new", "unread", "--ttl", "50ms"]);
+    run(&sidecar, &["pub", "orders.new", "nine byte"]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let letters = loop {
+        let letters = lines_of(&sidecar, &["dlq", "list"]);
+        if letters.len() == 2 {
+            break letters;
+        }
+        assert!(std::time::Instant::now() < deadline, "{letters:?}");
+    };
+    let mut reasons: Vec<_> = letters.iter().map(|letter| (&letter["reason"], &letter["consumer"])).collect();
+    reasons.sort_by_key(|(reason, _)| reason.to_string());
+    assert_eq!(reasons, [(&json!("expired"), &json!("workers")), (&json!("too_large"), &json!("capture"))]);
+    let too_large = lines_of(&sidecar, &["dlq", "list", "--reason", "too_large", "--consumer", "capture"]);
+    let number = too_large[0]["sequence"].to_string();
+    let text = run(&sidecar, &["dlq", "show", &number]);
+    assert!(
+        text.contains("too_large") && text.contains("payload of 9 bytes is larger than 8") && text.ends_with("\nnine byte\n"),
+        "{text}"
+    );
+    assert_eq!(refused(&sidecar, &["dlq", "show", "99"]).0, 1);
+    assert_eq!(refused(&sidecar, &["dlq", "list", "--reason", "tired"]).0, 64);
+    let (code, text) = refused(&sidecar, &["stream", "create", "orders", "--retention", "limits"]);
+    assert_eq!((code, text.contains("retention")), (1, true), "{text}");
+}
+
+#[test]
 fn a_stream_is_changed_listed_purged_and_deleted() {
     let sidecar = testkit::Sidecar::start();
     assert_eq!(refused(&sidecar, &["stream", "create", "audit"]).0, 64, "a new stream needs subjects");

@@ -3,15 +3,14 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use myelin_store::Delivered;
 
+use super::consumer::Coming;
 use super::engine::{Record, StreamEngine, Streams};
 use super::error::{ConsumeError, PublishDurableError};
-use super::{Consumer, Job, Name};
+use super::{Consumer, Job, storing};
 use crate::wire::{Body, Subject};
 use crate::{Bus, payload};
 
@@ -135,8 +134,9 @@ impl Bus {
 async fn one_by_one(engine: &Streams, subject: &Subject, payloads: &[Bytes]) -> (usize, Result<(), PublishDurableError>) {
     for (stored, payload) in payloads.iter().enumerate() {
         let (subject, payload) = (subject.clone(), payload.clone());
-        let record = Record { subject, id: None, headers: Bytes::new(), payload, ttl: None, delay: None, expected_last: None };
-        if let Err(error) = engine.store(&record).await {
+        let record =
+            Record { subject, id: None, headers: Bytes::new(), payload, ttl: None, delay: None, expected_last: None, may_evict_to: 0 };
+        if let Err(error) = storing::store(engine, record).await {
             return (stored, Err(error));
         }
     }
@@ -180,9 +180,9 @@ impl Consumer {
                 },
             };
             let is_over = delivered.is_empty();
-            let mut held: VecDeque<Held> = delivered.into_iter().map(|delivered| Held::new(self, delivered)).collect();
-            let mut jobs = Vec::with_capacity(held.len());
-            while let Some(delivered) = held.pop_front().and_then(Held::let_go) {
+            let mut jobs = Vec::with_capacity(delivered.len());
+            let mut coming = Coming { consumer: self, delivered: delivered.into() };
+            while let Some(delivered) = coming.delivered.pop_front() {
                 jobs.extend(self.admit(delivered).await?);
             }
             if !jobs.is_empty() || is_over {
@@ -232,33 +232,6 @@ impl Consumer {
     pub fn release_all(&self, leases: &[Lease]) {
         for lease in leases {
             self.streams.release(&self.stream, &self.name, lease.sequence, lease.delivery);
-        }
-    }
-}
-
-/// A delivery that goes back when it is dropped.
-struct Held {
-    streams: Arc<Streams>,
-    stream: Name,
-    consumer: Name,
-    delivered: Option<Delivered>,
-}
-
-impl Held {
-    fn new(consumer: &Consumer, delivered: Delivered) -> Self {
-        let Consumer { streams, stream, name, .. } = consumer;
-        Self { streams: Arc::clone(streams), stream: stream.clone(), consumer: name.clone(), delivered: Some(delivered) }
-    }
-
-    fn let_go(mut self) -> Option<Delivered> {
-        self.delivered.take()
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(delivered) = &self.delivered {
-            self.streams.release(&self.stream, &self.consumer, delivered.sequence, delivered.deliveries);
         }
     }
 }

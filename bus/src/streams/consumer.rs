@@ -1,16 +1,18 @@
 //! A worker's side of a consumer, and what happens to messages that were delivered too often.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use myelin_store::{Attempt, ConsumerInfo, Delivered, Outcome};
+use myelin_store::{Attempt, ConsumerInfo, Delivered, Outcome, Stored};
 use tracing::{error, warn};
 
 use super::Name;
-use super::dead::{DeadReason, Origin, bury};
+use super::dead::{Origin, bury};
 use super::engine::{Failure, StreamEngine, Streams};
 use super::error::{ConsumeError, StreamError};
 use super::job::{Job, message_of};
+use super::reason::DeadReason;
 
 /// Takes messages of a durable consumer. Cloning gives another worker of the same consumer: each message goes to one of them.
 #[derive(Debug, Clone)]
@@ -63,7 +65,8 @@ impl Consumer {
             let delivered = self.streams.lease(&self.stream, &self.name, max, left).await?;
             let is_over = delivered.is_empty();
             let mut jobs = Vec::with_capacity(delivered.len());
-            for delivered in delivered {
+            let mut coming = Coming { consumer: self, delivered: delivered.into() };
+            while let Some(delivered) = coming.delivered.pop_front() {
                 jobs.extend(self.admit(delivered).await?);
             }
             if !jobs.is_empty() || is_over {
@@ -77,19 +80,24 @@ impl Consumer {
     /// # Errors
     /// When it or its stream is gone.
     pub async fn info(&self) -> Result<ConsumerInfo, StreamError> {
-        let info = self.streams.stream(&self.stream).await?;
-        let found = info.consumers.into_iter().find(|consumer| consumer.config.name == self.name);
-        found.ok_or_else(|| StreamError::NoConsumer { stream: self.stream.clone(), consumer: self.name.clone() })
+        self.streams.consumer_info(&self.stream, &self.name).await
+    }
+
+    /// Whether expired messages become dead letters. Asked about one that expired between two looks at the clock, so hardly ever.
+    async fn moves_expired(&self) -> Result<bool, StreamError> {
+        Ok(self.streams.stream(&self.stream).await?.config.dead_letter_expired)
     }
 
     /// A job, unless the message is dead: then it is moved.
     pub(super) async fn admit(&self, delivered: Delivered) -> Result<Option<Job>, ConsumeError> {
         let Delivered { message, sequence, deliveries, attempts, .. } = delivered;
+        let has_expired = |stored: &Stored| stored.expires_ms.is_some_and(|expires_ms| expires_ms <= Attempt::now_ms());
+        let is_expired = message.as_ref().is_some_and(has_expired) && self.moves_expired().await?;
         let was_terminated = attempts.last().is_some_and(|attempt| attempt.outcome == Outcome::Term);
         let reason = match &message {
             None => Some(DeadReason::Malformed),
             Some(_) if was_terminated => Some(DeadReason::Term),
-            Some(stored) if stored.expires_ms.is_some_and(|expires_ms| expires_ms <= Attempt::now_ms()) => Some(DeadReason::Expired),
+            Some(_) if is_expired => Some(DeadReason::Expired),
             Some(_) if deliveries > self.deliveries_max => Some(DeadReason::MaxDeliver),
             Some(_) => None,
         };
@@ -127,6 +135,21 @@ impl Consumer {
                 }
                 Ok(None)
             }
+        }
+    }
+}
+
+/// What was taken and is not a job yet. Dropped on the way, it goes to another worker at once.
+pub(super) struct Coming<'a> {
+    pub(super) consumer: &'a Consumer,
+    pub(super) delivered: VecDeque<Delivered>,
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        let Consumer { streams, stream, name, .. } = self.consumer;
+        for delivered in &self.delivered {
+            streams.release(stream, name, delivered.sequence, delivered.deliveries);
         }
     }
 }

@@ -1,16 +1,20 @@
 //! Dead letters: messages that nobody could handle, kept whole for somebody to look at.
 //!
-//! A move has two steps: the letter is stored, then the original is acked. Between them a crash leaves both, and the next attempt to move finds
-//! the letter by its subject, which has the original's place in it and may be stored once: so there is never none, and never two.
+//! A move out of a stream has two steps: the letter is stored, then the original is acked. Between them a crash leaves both, and the next
+//! attempt to move finds the letter by its subject, which has the original's place in it and may be stored once: so there is never none, and
+//! never two. A message that never was in a stream has no place; its letter gets a number that no other has.
 
 use bytes::Bytes;
-use myelin_store::{Attempt, Name, Stored, StreamConfig};
-use serde_json::json;
+use myelin_store::{ATTEMPT_TEXT_BYTES_MAX, Attempt, Name, Stored, StreamConfig};
+use serde_json::{Value, json};
 
-use super::engine::{Record, StreamEngine, Streams};
+use super::engine::{Placed, Record, StreamEngine, Streams};
 use super::error::PublishDurableError;
 use super::headers::{self, Headers};
+use super::reason::{DeadReason, Fault};
+use super::verbs::Receipt;
 use crate::wire::{Filter, Subject};
+use crate::{Bus, Message, payload};
 
 /// The stream that dead letters are in. Made when the first one is.
 pub const DEAD_LETTERS: &str = "DLQ";
@@ -18,60 +22,22 @@ pub const DEAD_LETTERS: &str = "DLQ";
 /// What it stores: `$MYELIN.DLQ.<stream>.<consumer>.<sequence>`.
 pub const DEAD_LETTER_SUBJECTS: &str = "$MYELIN.DLQ.>";
 
-/// Why a message is dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DeadReason {
-    /// It was delivered as often as its consumer allows.
-    MaxDeliver,
-    /// A worker said that nobody should try again.
-    Term,
-    /// It expired before it was handled.
-    Expired,
-    /// It cannot be read.
-    Malformed,
-}
+/// Numbers that are tried for one letter. A number is taken only if the clock went back to the very millisecond of another letter.
+const STRAY_TRIES: usize = 64;
 
-/// Whose fault it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The agent's that worked on it, or that sent it.
-    Agent,
-    /// The disk's, or the server's behind us.
-    Backend,
-}
-
-impl DeadReason {
-    /// Every reason.
-    pub const ALL: [Self; 4] = [Self::MaxDeliver, Self::Term, Self::Expired, Self::Malformed];
-
-    /// The word for it in headers and filters.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MaxDeliver => "max_deliver",
-            Self::Term => "term",
-            Self::Expired => "expired",
-            Self::Malformed => "malformed",
-        }
-    }
-
-    fn fault(self) -> Fault {
-        match self {
-            Self::MaxDeliver | Self::Term | Self::Expired => Fault::Agent,
-            Self::Malformed => Fault::Backend,
-        }
-    }
-}
-
-impl Fault {
-    /// The word for it in headers.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Agent => "agent",
-            Self::Backend => "backend",
-        }
-    }
+/// How a message died that never was in a stream.
+#[derive(Debug, Clone)]
+pub struct Death {
+    /// Stands where a stream's name would, in lists and filters: the route it came by. [`Name::sanitized`] makes one of any text.
+    pub origin: Name,
+    /// Stands where a consumer's name would: a word for how far it came.
+    pub stage: Name,
+    /// Why it is dead.
+    pub reason: DeadReason,
+    /// Whose fault that is; [`DeadReason::fault`] says what it is as long as nothing else is known.
+    pub fault: Fault,
+    /// What went wrong, for whoever looks at the letter. At most 1,024 bytes are kept.
+    pub error: Box<str>,
 }
 
 /// Where a dead message was.
@@ -82,7 +48,22 @@ pub(super) struct Origin<'a> {
     pub(super) sequence: u64,
 }
 
-/// Stores the letter, unless it is there.
+impl Bus {
+    /// Keeps a message as a dead letter that never was in a stream: one that a route could not carry. Payload, frames, envelope and headers
+    /// stay as they are; the reply address is not kept, nobody waits there by the time of a replay. When this returns, the letter is stored.
+    ///
+    /// # Errors
+    /// The message is kept nowhere, unless [`may_have_happened`](PublishDurableError::may_have_happened). `NoStream`: this bus has no store.
+    ///
+    /// # Cancel safety
+    /// The letter may be stored.
+    pub async fn dead_letter(&self, message: &Message, death: &Death) -> Result<Receipt, PublishDurableError> {
+        let no_store = || PublishDurableError::NoStream { subject: message.subject.clone() };
+        bury_stray(self.shared().streams.as_ref().ok_or_else(no_store)?, message, death).await
+    }
+}
+
+/// Stores the letter of a message that is in a stream, unless it is there.
 pub(super) async fn bury(
     engine: &Streams,
     origin: Origin<'_>,
@@ -90,25 +71,73 @@ pub(super) async fn bury(
     attempts: &[Attempt],
     stored: Option<&Stored>,
 ) -> Result<(), PublishDurableError> {
-    let letter = Record {
-        subject: subject(origin),
-        id: None,
-        headers: headers::encode(&letter_headers(origin, reason, attempts, stored)),
-        payload: stored.map(|stored| stored.payload.clone()).unwrap_or_default(),
-        ttl: None,
-        delay: None,
-        expected_last: Some(0),
-    };
-    let mut buried = engine.store(&letter).await;
-    if matches!(buried, Err(PublishDurableError::NoStream { .. })) {
-        // The first one. Another may have made the stream meanwhile, which is as good.
-        engine.put_stream(&stream_config()).await.ok();
-        buried = engine.store(&letter).await;
+    // What was stored and cannot be read any more is no agent's fault.
+    let fault = if stored.is_none() && reason == DeadReason::Malformed { Fault::Backend } else { reason.fault() };
+    let own = stored.map(|stored| headers::decode(stored.headers.clone())).unwrap_or_default();
+    let mut known: Vec<(&str, String)> = Vec::new();
+    if let Some(stored) = stored {
+        known.push(("Myelin-Dead-Subject", stored.subject.as_str().to_owned()));
+        known.push(("Myelin-Dead-Stored", stored.stored_ms.to_string()));
+        known.extend(stored.id.as_ref().map(|id| ("Myelin-Dead-Msg-Id", id.to_string())));
     }
-    match buried {
+    let attempts = attempts.iter().map(|attempt| told(attempt.at_ms, attempt.outcome.as_str(), &attempt.error)).collect();
+    known.push(("Myelin-Dead-Attempts", Value::Array(attempts).to_string()));
+    let payload = stored.map(|stored| stored.payload.clone()).unwrap_or_default();
+    match store(engine, &letter(origin, (reason, fault), own, known, payload)).await {
         // It was moved before, and the original was not acked yet.
         Ok(_) | Err(PublishDurableError::WrongLastSequence { .. }) => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+/// Stores the letter of a message that never was in a stream.
+pub(super) async fn bury_stray(engine: &Streams, message: &Message, death: &Death) -> Result<Receipt, PublishDurableError> {
+    let engine_here = match engine {
+        Streams::Local(engine) => engine,
+        // The other side does all of it, having this code too.
+        Streams::Attached(engine) => return engine.bury(message, death).await,
+    };
+    let meta = message.meta.as_deref();
+    let too_large = |_| PublishDurableError::TooLarge { size: message.body.len(), max: crate::wire::limits::PAYLOAD_BYTES_CEILING };
+    let payload = payload::encode(meta, &message.body).map_err(too_large)?;
+    let now_ms = Attempt::now_ms();
+    let mut refused = PublishDurableError::WrongLastSequence { last: 0 };
+    for _ in 0..STRAY_TRIES {
+        let origin = Origin { stream: &death.origin, consumer: &death.stage, sequence: engine_here.stray_number(now_ms) };
+        let own = meta.map(|meta| meta.headers.clone()).unwrap_or_default();
+        let attempt = told(now_ms, death.reason.as_str(), &death.error);
+        let known = vec![
+            ("Myelin-Dead-Subject", message.subject.as_str().to_owned()),
+            ("Myelin-Dead-Attempts", Value::Array(vec![attempt]).to_string()),
+        ];
+        match store(engine, &letter(origin, (death.reason, death.fault), own, known, payload.clone())).await {
+            // Another letter has this number, from before the clock was set back; the next one may be free.
+            Err(PublishDurableError::WrongLastSequence { last }) => refused = PublishDurableError::WrongLastSequence { last },
+            stored => return stored,
+        }
+    }
+    Err(refused)
+}
+
+/// Stores a letter, in a stream that is made if this is the first one.
+async fn store(engine: &Streams, letter: &Record) -> Result<Receipt, PublishDurableError> {
+    match put(engine, letter.clone()).await {
+        Err(PublishDurableError::NoStream { .. }) => {}
+        stored => return stored,
+    }
+    // Another may have made the stream meanwhile, which is as good.
+    engine.put_stream(&stream_config()).await.ok();
+    put(engine, letter.clone()).await
+}
+
+/// Where the operator lets old letters go for new ones, they go: there is no letter of a letter.
+async fn put(engine: &Streams, mut letter: Record) -> Result<Receipt, PublishDurableError> {
+    loop {
+        match engine.store(&letter).await? {
+            Placed::Stored(receipt) => return Ok(receipt),
+            // Rises with every round, and ends with an empty stream.
+            Placed::MustMove { to, .. } => letter.may_evict_to = to,
+        }
     }
 }
 
@@ -117,30 +146,35 @@ fn stream_config() -> StreamConfig {
     StreamConfig::new(name, vec![Filter::new(DEAD_LETTER_SUBJECTS).expect("a valid constant")])
 }
 
-fn subject(Origin { stream, consumer, sequence }: Origin<'_>) -> Subject {
-    Subject::new(&format!("$MYELIN.DLQ.{stream}.{consumer}.{sequence}")).expect("names are tokens, and two of them fit")
+fn told(at_ms: u64, outcome: &str, error: &str) -> Value {
+    json!({ "at_ms": at_ms, "outcome": outcome, "error": &error[..error.floor_char_boundary(ATTEMPT_TEXT_BYTES_MAX)] })
 }
 
-/// The message's own headers, and what is known about its death.
-fn letter_headers(origin: Origin<'_>, reason: DeadReason, attempts: &[Attempt], stored: Option<&Stored>) -> Headers {
-    let mut letter = stored.map(|stored| headers::decode(stored.headers.clone())).unwrap_or_default();
-    let mut add = |name: &str, value: String| letter.push((name.into(), Bytes::from(value)));
-    add("Myelin-Dead-Reason", reason.as_str().to_owned());
-    add("Myelin-Dead-Fault", reason.fault().as_str().to_owned());
-    add("Myelin-Dead-Stream", origin.stream.to_string());
-    add("Myelin-Dead-Consumer", origin.consumer.to_string());
-    add("Myelin-Dead-Sequence", origin.sequence.to_string());
-    if let Some(stored) = stored {
-        add("Myelin-Dead-Subject", stored.subject.as_str().to_owned());
-        add("Myelin-Dead-Stored", stored.stored_ms.to_string());
-        if let Some(id) = &stored.id {
-            add("Myelin-Dead-Msg-Id", id.to_string());
-        }
+/// The message's own headers, and behind them what is known about its death.
+fn letter(
+    Origin { stream, consumer, sequence }: Origin<'_>,
+    (reason, fault): (DeadReason, Fault),
+    own: Headers,
+    known: Vec<(&str, String)>,
+    payload: Bytes,
+) -> Record {
+    let mut headers = own;
+    let place = [
+        ("Myelin-Dead-Reason", reason.as_str().to_owned()),
+        ("Myelin-Dead-Fault", fault.as_str().to_owned()),
+        ("Myelin-Dead-Stream", stream.to_string()),
+        ("Myelin-Dead-Consumer", consumer.to_string()),
+        ("Myelin-Dead-Sequence", sequence.to_string()),
+    ];
+    headers.extend(place.into_iter().chain(known).map(|(name, value)| (name.into(), Bytes::from(value))));
+    Record {
+        subject: Subject::new(&format!("$MYELIN.DLQ.{stream}.{consumer}.{sequence}")).expect("names are tokens, and two of them fit"),
+        id: None,
+        headers: headers::encode(&headers),
+        payload,
+        ttl: None,
+        delay: None,
+        expected_last: Some(0),
+        may_evict_to: 0,
     }
-    let attempts: Vec<_> = attempts
-        .iter()
-        .map(|attempt| json!({ "at_ms": attempt.at_ms, "outcome": attempt.outcome.as_str(), "error": attempt.error }))
-        .collect();
-    add("Myelin-Dead-Attempts", json!(attempts).to_string());
-    letter
 }

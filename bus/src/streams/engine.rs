@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use myelin_store::{ConsumerConfig, ConsumerInfo, Delivered, Name, Outcome, Stored, StreamConfig, StreamInfo};
+use myelin_store::{ConsumerConfig, ConsumerInfo, Delivered, Name, Outcome, Stored, StreamConfig, StreamInfo, Unsettled};
 
 use super::attached::Attached;
 use super::error::{ConsumeError, PublishDurableError, StreamError};
@@ -21,6 +21,17 @@ pub(crate) struct Record {
     pub(crate) ttl: Option<Duration>,
     pub(crate) delay: Option<Duration>,
     pub(crate) expected_last: Option<u64>,
+    /// Everything up to there was moved, where what has to go for this one becomes a dead letter first.
+    pub(crate) may_evict_to: u64,
+}
+
+/// What an engine did with a message.
+#[derive(Debug)]
+pub(crate) enum Placed {
+    /// It is stored.
+    Stored(Receipt),
+    /// Everything in this stream up to there would go for it, and is to become dead letters first.
+    MustMove { stream: Name, to: u64 },
 }
 
 /// How a delivery ended without an ack.
@@ -67,6 +78,46 @@ impl Streams {
         }
     }
 
+    /// Streams whose expired messages become dead letters, as far as it is this process that moves them.
+    pub(crate) fn swept(&self) -> Vec<StreamConfig> {
+        match self {
+            Self::Local(engine) => engine.swept(),
+            Self::Attached(_) => Vec::new(),
+        }
+    }
+
+    /// Messages that expired and that no worker has.
+    pub(crate) fn expired(&self, stream: &Name, max: usize) -> Result<Vec<Unsettled>, StreamError> {
+        match self {
+            Self::Local(engine) => engine.expired(stream, max),
+            Self::Attached(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Lets go of messages that expired.
+    pub(crate) async fn expire(&self, stream: &Name, sequences: &[u64]) -> Result<(), StreamError> {
+        match self {
+            Self::Local(engine) => engine.expire(stream, sequences).await,
+            Self::Attached(_) => Ok(()),
+        }
+    }
+
+    /// Up to `max` messages between two sequences, with those who have not settled them.
+    pub(crate) fn unsettled(&self, stream: &Name, from: u64, to: u64, max: usize) -> Result<Vec<Unsettled>, StreamError> {
+        match self {
+            Self::Local(engine) => engine.unsettled(stream, from, to, max),
+            Self::Attached(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Other subjects are stored than before: whoever captures plain publishes captures these from now on.
+    pub(crate) async fn tell_server(&self) {
+        let Self::Local(engine) = self else { return };
+        if let Some(serving) = engine.server() {
+            serving.follow().await;
+        }
+    }
+
     /// Writes and syncs what is there. Blocks for as long as the disk takes.
     pub(crate) fn close(&self) {
         match self {
@@ -88,7 +139,7 @@ pub(crate) trait StreamEngine {
     async fn streams(&self) -> Result<Vec<StreamInfo>, StreamError>;
 
     /// Stores a message in the stream that takes its subject, once per id.
-    async fn store(&self, record: &Record) -> Result<Receipt, PublishDurableError>;
+    async fn store(&self, record: &Record) -> Result<Placed, PublishDurableError>;
 
     async fn get(&self, stream: &Name, sequence: u64) -> Result<Option<Stored>, StreamError>;
 
@@ -102,6 +153,8 @@ pub(crate) trait StreamEngine {
     async fn put_consumer(&self, stream: &Name, config: &ConsumerConfig) -> Result<ConsumerInfo, StreamError>;
 
     async fn consumer(&self, stream: &Name, consumer: &Name) -> Result<ConsumerConfig, StreamError>;
+
+    async fn consumer_info(&self, stream: &Name, consumer: &Name) -> Result<ConsumerInfo, StreamError>;
 
     async fn delete_consumer(&self, stream: &Name, consumer: &Name) -> Result<bool, StreamError>;
 
@@ -145,7 +198,7 @@ impl StreamEngine for Streams {
         forward!(self, streams())
     }
 
-    async fn store(&self, record: &Record) -> Result<Receipt, PublishDurableError> {
+    async fn store(&self, record: &Record) -> Result<Placed, PublishDurableError> {
         forward!(self, store(record))
     }
 
@@ -171,6 +224,10 @@ impl StreamEngine for Streams {
 
     async fn consumer(&self, stream: &Name, consumer: &Name) -> Result<ConsumerConfig, StreamError> {
         forward!(self, consumer(stream, consumer))
+    }
+
+    async fn consumer_info(&self, stream: &Name, consumer: &Name) -> Result<ConsumerInfo, StreamError> {
+        forward!(self, consumer_info(stream, consumer))
     }
 
     async fn delete_consumer(&self, stream: &Name, consumer: &Name) -> Result<bool, StreamError> {

@@ -95,12 +95,12 @@ pub enum PublishDurableError {
         /// The sequence that was found, 0 if there is none.
         last: u64,
     },
-    /// The message is larger than the bus carries.
+    /// The message is larger than the bus carries, or than its stream stores.
     #[error("payload of {size} bytes is larger than {max}")]
     TooLarge {
         /// Bytes of this payload.
         size: usize,
-        /// Bytes that the bus carries.
+        /// Bytes that there may be.
         max: usize,
     },
     /// The sidecar that has the streams did not answer.

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use myelin_store::{Attempt, Outcome, Stored};
 
-use super::dead::{DeadReason, Origin, bury};
+use super::dead::{Origin, bury};
 use super::engine::{Failure, StreamEngine, Streams};
 use super::error::ConsumeError;
 use super::headers;
+use super::reason::DeadReason;
 use crate::wire::Body;
 use crate::{Message, payload};
 
@@ -46,7 +47,8 @@ impl Job {
         self.sequence
     }
 
-    /// How often it was delivered, this time included.
+    /// How often it was delivered, this time included. A delivery is noted within 10 ms and not waited for: if the process that has the store
+    /// dies before that, it does not count.
     pub fn deliveries(&self) -> u32 {
         self.deliveries
     }

@@ -18,6 +18,9 @@ mod headers;
 mod job;
 mod letters;
 mod local;
+mod reason;
+mod storing;
+mod sweeper;
 mod verbs;
 
 pub use myelin_store::{
@@ -25,14 +28,20 @@ pub use myelin_store::{
     StreamConfig, StreamInfo,
 };
 
+pub(crate) use self::api::is_settlement;
 pub use self::api::{StreamServer, StreamServerMetrics};
 pub(crate) use self::attached::Attached;
 pub use self::batch::{Batch, Lease};
 pub use self::collector::StreamsCollector;
 pub use self::consumer::Consumer;
-pub use self::dead::{DEAD_LETTER_SUBJECTS, DEAD_LETTERS, DeadReason, Fault};
+pub use self::dead::{DEAD_LETTER_SUBJECTS, DEAD_LETTERS, Death};
 pub(crate) use self::engine::Streams;
 pub use self::error::{ConsumeError, PublishDurableError, StreamError};
 pub use self::job::Job;
+pub use self::letters::{
+    DeadLetter, DeadLetters, Exports, Letter, LetterAttempt, LetterFilter, LetterPage, Letters, Replay, ReplayError, ReplayOptions,
+    Replayed, Replays,
+};
 pub use self::local::{StoreConfig, StoreReport};
+pub use self::reason::{DeadReason, Fault};
 pub use self::verbs::{PublishOptions, Receipt};

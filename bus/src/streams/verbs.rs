@@ -9,7 +9,7 @@ use super::engine::{Record, StreamEngine, Streams};
 use super::error::{PublishDurableError, StreamError};
 use super::job::message_of;
 use super::local::{Local, StoreConfig, StoreReport};
-use super::{Consumer, Name, headers};
+use super::{Consumer, Name, headers, storing};
 use crate::wire::Filter;
 use crate::{Bus, EmbeddedConfig, Message, payload};
 
@@ -54,10 +54,12 @@ impl Bus {
         Ok((Self::embedded_streams(config, Some(Arc::new(Streams::Local(local)))), report))
     }
 
-    /// Makes a stream, or changes one of the same name.
+    /// Makes a stream, or changes one of the same name. Where a [`StreamServer`](super::StreamServer) runs, plain publishes on its subjects are
+    /// stored from when this returns.
     ///
     /// # Errors
-    /// When a setting makes no sense, another stream stores some of the same subjects, or the store refuses.
+    /// When a setting makes no sense or cannot be changed any more (`retention` and `durability` of a stream that exists), another stream stores
+    /// some of the same subjects, or the store refuses.
     ///
     /// # Cancel safety
     /// The stream may have been made.
@@ -65,7 +67,13 @@ impl Bus {
         if config.subjects.is_empty() {
             return Err(StreamError::Invalid { field: "subjects", reason: "a stream stores at least one".into() });
         }
-        self.streams()?.put_stream(config).await
+        if config.message_bytes_max == 0 {
+            return Err(StreamError::Invalid { field: "message_bytes_max", reason: "no message would ever be stored".into() });
+        }
+        let streams = self.streams()?;
+        let info = streams.put_stream(config).await?;
+        streams.tell_server().await;
+        Ok(info)
     }
 
     /// Publishes a message into the stream that stores its subject, and waits until it is as safe as the stream promises.
@@ -93,8 +101,9 @@ impl Bus {
             ttl: options.ttl,
             delay: options.delay,
             expected_last: options.expected_last_sequence,
+            may_evict_to: 0,
         };
-        streams.store(&record).await
+        storing::store(streams, record).await
     }
 
     /// Makes a durable consumer of a stream, or changes one of the same name; a worker's side of it.
@@ -166,7 +175,10 @@ impl Bus {
     /// # Cancel safety
     /// The stream may be gone.
     pub async fn delete_stream(&self, stream: &Name) -> Result<bool, StreamError> {
-        self.streams()?.delete_stream(stream).await
+        let streams = self.streams()?;
+        let deleted = streams.delete_stream(stream).await?;
+        streams.tell_server().await;
+        Ok(deleted)
     }
 
     /// Deletes every message of a stream on subjects of the filter, or every message. Tells how many.

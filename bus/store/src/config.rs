@@ -34,6 +34,23 @@ impl Name {
         }
     }
 
+    /// A name for any text: other characters become `_`, and one that is too long ends in a number made of all of it. Different texts may get
+    /// the same name.
+    pub fn sanitized(text: &str) -> Self {
+        let legal = |character: char| if character.is_ascii_alphanumeric() || "-_".contains(character) { character } else { '_' };
+        let mut name: String = text.chars().map(legal).collect();
+        if name.is_empty() {
+            name.push('_');
+        }
+        if name.len() > NAME_BYTES_MAX {
+            // Not to be guessed at, only to be the same for the same text at every start.
+            let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+            name.truncate(NAME_BYTES_MAX - 9);
+            name.push_str(&format!("-{:08x}", hash >> 32));
+        }
+        Self(name.into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -94,6 +111,8 @@ pub struct StreamConfig {
     pub messages_max: u64,
     /// Most bytes of stored records; default 1 GiB.
     pub bytes_max: u64,
+    /// Most bytes of one message's payload; default: as many as the bus carries.
+    pub message_bytes_max: u64,
     /// Oldest message; default: any age.
     pub age_max: Option<Duration>,
     /// What happens to a message beyond these limits; default: it is refused.
@@ -104,6 +123,9 @@ pub struct StreamConfig {
     pub durability: Durability,
     /// Whether messages that expire unread become dead letters; default: they are counted and gone.
     pub dead_letter_expired: bool,
+    /// Whether messages that have to go for newer ones, with [`OnFull::DropOldest`], become dead letters of every consumer that has not settled
+    /// them; default: they are counted and gone. A publish that makes room then takes as long as these moves.
+    pub dead_letter_evicted: bool,
 }
 
 /// A consumer: who has read what of a stream.
@@ -133,11 +155,13 @@ impl StreamConfig {
             retention: Retention::default(),
             messages_max: 1 << 20,
             bytes_max: 1 << 30,
+            message_bytes_max: myelin_wire::limits::PAYLOAD_BYTES_CEILING as u64,
             age_max: None,
             on_full: OnFull::default(),
             dedup_window: Duration::from_secs(120),
             durability: Durability::default(),
             dead_letter_expired: false,
+            dead_letter_evicted: false,
         }
     }
 
@@ -190,6 +214,15 @@ mod tests {
         for name in ["", "a.b", "a/b", "..", "a b", "ä", "*", &"x".repeat(65)] {
             assert!(Name::new(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn any_text_has_a_name() {
+        for (text, name) in [("zmq.service.Greeter", "zmq_service_Greeter"), ("", "_"), ("a b/ä", "a_b__")] {
+            assert_eq!(Name::sanitized(text).as_str(), name);
+        }
+        let long = [Name::sanitized(&"x".repeat(200)), Name::sanitized(&"x".repeat(201))];
+        assert!(long.iter().all(|name| Name::new(name.as_str()).is_ok()) && long[0] != long[1], "{long:?}");
     }
 
     #[test]

@@ -23,6 +23,12 @@ pub enum StoreError {
         /// The sequence that was found, 0 if there is none.
         last: u64,
     },
+    /// Messages have to be told of before they go for this one: publish it again when everything up to there is moved.
+    #[error("everything up to message {to} has to be moved first")]
+    MustMove {
+        /// The last one that has to go.
+        to: u64,
+    },
     /// Another consumer of the work queue would get some of the same messages.
     #[error("consumer {other:?} takes some of the same messages of a work queue", other = other.as_str())]
     Overlap {
@@ -32,10 +38,10 @@ pub enum StoreError {
     /// There is no such consumer, or no more.
     #[error("no such consumer")]
     NoConsumer,
-    /// The message is larger than any record can be.
+    /// The message is larger than the stream stores, or than any record can be.
     #[error("{bytes} bytes are more than {max}")]
     TooLarge {
-        /// Bytes of payload and headers.
+        /// Bytes of its payload; with its headers, where a record is what cannot hold them.
         bytes: usize,
         /// Most that there can be.
         max: usize,

@@ -32,6 +32,6 @@ mod stream;
 pub use config::{ConsumerConfig, Durability, NAME_BYTES_MAX, Name, NameError, OnFull, Retention, StreamConfig};
 pub use consumer::{ATTEMPT_TEXT_BYTES_MAX, Attempt, Outcome};
 pub use error::StoreError;
-pub use handle::{Consumer, ConsumerInfo, Delivered, Publish, Receipt, Stored, Stream, StreamInfo};
+pub use handle::{Consumer, ConsumerInfo, Delivered, Found, Leased, Publish, Receipt, Stored, Stream, StreamInfo, Unsettled};
 pub use store::{CreateError, Opened, Store};
 pub use stream::{Damage, OpenError};

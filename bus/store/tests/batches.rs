@@ -55,8 +55,8 @@ async fn a_lease_ends_with_the_message_that_reaches_its_bytes() {
     let consumer = bench.stream.put_consumer(&ConsumerConfig::new(Name::new("pull").unwrap())).await.unwrap();
     bench.stream.publish_all(&messages(&[10_000, 10, 10, 10_000, 10])).await.1.unwrap();
     let sizes = async |bytes_max| {
-        let leased = consumer.lease_within(100, bytes_max).await.unwrap();
-        leased.iter().map(|delivered| delivered.message.as_ref().unwrap().payload.len()).collect::<Vec<_>>()
+        let leased = consumer.take_within(100, bytes_max).await.unwrap();
+        leased.into_iter().map(|leased| leased.read().message.unwrap().payload.len()).collect::<Vec<_>>()
     };
     assert_eq!(sizes(1).await, [10_000], "one always");
     assert_eq!(sizes(1_000).await, [10, 10, 10_000]);

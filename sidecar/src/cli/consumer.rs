@@ -169,7 +169,7 @@ async fn create(args: Create) -> Result<(), Failure> {
 
 async fn list(args: List) -> Result<(), Failure> {
     let bus = args.common.server.connect().await?;
-    let all = streams::ask(&bus, &format!("CONSUMER.LIST.{}", args.stream), &Json::Null).await?;
+    let all = streams::ask_all(&bus, &format!("CONSUMER.LIST.{}", args.stream), "consumers").await?;
     if args.common.json {
         return Ok(output::json(&all)?);
     }

@@ -1,16 +1,18 @@
 //! `myelin dlq`.
 
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
-use myelin_bus::Bus;
+use myelin_bus::streams::{DeadLetter, DeadLetters, DeadReason, Letter, LetterFilter, Letters, Name, ReplayOptions, Replayed};
+use myelin_bus::wire::Filter;
 use serde_json::{Value as Json, json};
 
-use super::payload::Style;
+use super::payload::{self, Style};
 use super::server;
-use super::stream::{Common, document, millis, print, say};
+use super::stream::{Common, say};
 use super::{Failure, output, streams};
 
 /// Look at dead letters, send them on their way again, or let go of them
@@ -51,16 +53,20 @@ enum Verb {
 /// Which letters are meant
 #[derive(Debug, Default, clap::Args)]
 struct Filters {
-    /// From this stream
+    /// From this stream, or this route
     #[arg(long, value_name = "STREAM")]
     stream: Option<String>,
+
+    /// From this consumer
+    #[arg(long, value_name = "CONSUMER")]
+    consumer: Option<String>,
 
     /// Published to a matching subject
     #[arg(long, value_name = "FILTER")]
     subject: Option<String>,
 
-    /// Dead for this reason: `max_deliver`, term, expired or malformed
-    #[arg(long, value_name = "REASON")]
+    /// Dead for this reason
+    #[arg(long, value_name = "REASON", value_parser = DeadReason::ALL.map(DeadReason::as_str))]
     reason: Option<String>,
 
     /// Dead for at least this long
@@ -72,14 +78,14 @@ struct Filters {
 #[derive(Debug, clap::Args)]
 struct Chosen {
     /// Letters by their number in `dlq list`
-    #[arg(value_name = "LETTER", conflicts_with_all = ["stream", "subject", "reason", "older_than", "all"])]
+    #[arg(value_name = "LETTER", conflicts_with_all = ["stream", "consumer", "subject", "reason", "older_than", "all"])]
     letters: Vec<u64>,
 
     #[command(flatten)]
     filters: Filters,
 
     /// Every letter
-    #[arg(long, conflicts_with_all = ["stream", "subject", "reason", "older_than"])]
+    #[arg(long, conflicts_with_all = ["stream", "consumer", "subject", "reason", "older_than"])]
     all: bool,
 
     /// Say what would be done, and do nothing
@@ -111,7 +117,10 @@ struct Show {
     common: Common,
 }
 
-/// Publish letters' messages again, and let go of the letters
+/// Send letters' messages on their way again, and let go of the letters
+///
+/// A message goes into the stream that stores its subject. Where none does, it is sent as a request to whoever serves the subject, and an answer
+/// lets go of its letter.
 #[derive(Debug, clap::Args)]
 struct Replay {
     #[command(flatten)]
@@ -122,8 +131,8 @@ struct Replay {
     to: Option<String>,
 
     /// Most letters per second [default: as fast as it goes]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    rate: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(NonZeroU32))]
+    rate: Option<NonZeroU32>,
 
     #[command(flatten)]
     common: Common,
@@ -156,11 +165,7 @@ struct Export {
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     match args.verb {
         Verb::List(args) => list(args).await,
-        Verb::Show(args) => {
-            let bus = args.common.server.connect().await?;
-            let letter = streams::ask_raw(&bus, "DLQ.SHOW", &json!({ "sequence": args.letter, "raw": true })).await?;
-            print(Style::new(args.raw, args.common.json), &letter)
-        }
+        Verb::Show(args) => show(args).await,
         Verb::Replay(args) => replay(args).await,
         Verb::Purge(args) => purge(args).await,
         Verb::Export(args) => export(args).await,
@@ -168,25 +173,24 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn list(args: List) -> Result<(), Failure> {
-    let bus = args.common.server.connect().await?;
-    let mut letters = Letters::matching(&args.filters);
-    let mut rows = Vec::new();
-    while let Some(letter) = letters.next(&bus).await? {
+    let mut letters = args.common.server.connect().await?.dead_letters().list(args.filters.filter()?);
+    let (mut rows, mut seen) = (Vec::new(), 0_u64);
+    while let Some(letter) = letters.next().await.map_err(|error| streams::stream_failure(&error))? {
+        seen += 1;
         if args.common.json {
-            output::json(&letter)?;
+            output::json(&json_of(&letter))?;
             continue;
         }
-        let mut row = streams::cells(&letter, &["sequence", "reason", "stream", "consumer", "subject"]);
-        row.push(letter["attempts"].as_array().map_or(0, Vec::len).to_string());
-        row.push(streams::ago(letter["dead_ms"].as_u64().unwrap_or(0)));
-        let last = letter["attempts"].as_array().and_then(|attempts| attempts.last());
-        row.push(last.map_or_else(|| "-".to_owned(), last_words));
+        let Letter { sequence, reason, stream, consumer, subject, attempts, dead_ms, .. } = &letter;
+        let mut row = vec![sequence.to_string()];
+        row.extend([reason, stream, consumer, subject].map(|text| text_cell(text)));
+        row.extend([attempts.len().to_string(), streams::ago(*dead_ms), last_words(&letter)]);
         rows.push(row);
         if rows.len() == ROWS {
             output::line(&output::table(&HEADER, &std::mem::take(&mut rows)))?;
         }
     }
-    if args.common.json || (rows.is_empty() && letters.seen > 0) {
+    if args.common.json || (rows.is_empty() && seen > 0) {
         return Ok(());
     }
     if rows.is_empty() {
@@ -200,67 +204,106 @@ const HEADER: [&str; 8] = ["LETTER", "REASON", "STREAM", "CONSUMER", "SUBJECT", 
 /// Rows of one table: a table is as wide as its widest row, so it is made of what memory holds.
 const ROWS: usize = 1_000;
 
-fn last_words(attempt: &Json) -> String {
-    match attempt["error"].as_str() {
-        Some("") | None => streams::cell(&attempt["outcome"]),
-        Some(_) => streams::cell(&attempt["error"]),
+fn text_cell(text: &str) -> String {
+    streams::cell(&Json::from(text))
+}
+
+fn last_words(letter: &Letter) -> String {
+    let words = letter.attempts.last().map(|last| if last.error.is_empty() { &last.outcome } else { &last.error });
+    text_cell(words.map_or("", |words| words))
+}
+
+async fn show(args: Show) -> Result<(), Failure> {
+    let letters = args.common.server.connect().await?.dead_letters();
+    let found = letters.show(args.letter).await.map_err(|error| streams::stream_failure(&error))?;
+    let whole = found.ok_or_else(|| Failure::runtime(format!("there is no dead letter {}", args.letter)).and(LIST_TELLS))?;
+    let subject = whole.message.subject.as_str();
+    match Style::new(args.raw, args.common.json) {
+        Style::Json => Ok(output::json(&document(&whole))?),
+        Style::Raw => payload::print(Style::Raw, "", subject, None, &whole.message.body),
+        Style::Escaped => {
+            output::line(&streams::fields(&json_of(&whole.letter)))?;
+            for attempt in &whole.letter.attempts {
+                let said = if attempt.error.is_empty() { "-".to_owned() } else { payload::escape(attempt.error.as_bytes()) };
+                output::line(&format!(
+                    "attempt, {}: {}: {said}",
+                    streams::ago(attempt.at_ms),
+                    payload::escape(attempt.outcome.as_bytes())
+                ))?;
+            }
+            for (name, value) in whole.message.meta.iter().flat_map(|meta| &meta.headers) {
+                output::line(&format!("{}: {}", payload::escape(name.as_bytes()), payload::escape(value)))?;
+            }
+            output::line("")?;
+            payload::print(Style::Escaped, "", subject, None, &whole.message.body)
+        }
     }
 }
 
 async fn replay(args: Replay) -> Result<(), Failure> {
-    let mut letters = args.chosen.letters()?;
-    let bus = args.common.server.connect().await?;
-    let mut pace = args.rate.map(|rate| tokio::time::interval(Duration::from_secs(1) / rate));
-    let (mut replayed, mut refused) = (0_u64, None);
-    while let Some(letter) = letters.next(&bus).await? {
-        let sequence = &letter["sequence"];
-        if args.chosen.dry_run {
-            let to = args.to.clone().unwrap_or_else(|| streams::cell(&letter["subject"]));
-            say(args.common.json, &letter, &format!("would replay letter {sequence} to {to}"))?;
+    let to = args.to.as_deref().map(server::subject).transpose()?;
+    let letters = args.common.server.connect().await?.dead_letters();
+    let chosen = args.chosen.letters(&letters)?;
+    let options = ReplayOptions { to: to.clone(), rate: args.rate, is_dry_run: args.chosen.dry_run };
+    let mut replays = letters.replay_all(chosen, options);
+    let (mut seen, mut replayed) = (0_u64, 0_u64);
+    loop {
+        let replay = match replays.next().await {
+            Ok(Some(replay)) => replay,
+            Ok(None) => break,
+            Err(error) => {
+                output::progress("");
+                return Err(
+                    streams::replay_failure(&error).and(format!("{replayed} were replayed before it, and the rest is where it was"))
+                );
+            }
+        };
+        seen += 1;
+        let letter = &replay.letter;
+        let Some(done) = &replay.replayed else {
+            let to = to.as_ref().map_or(&*letter.subject, |to| to.as_str());
+            say(args.common.json, &json_of(letter), &format!("would replay letter {} to {}", letter.sequence, text_cell(to)))?;
             continue;
-        }
-        if let Some(pace) = &mut pace {
-            pace.tick().await;
-        }
-        match streams::ask(&bus, "DLQ.REPLAY", &json!({ "sequence": sequence, "to": args.to })).await {
-            Ok(receipt) => {
-                replayed += 1;
-                if args.common.json {
-                    output::json(&json!({ "letter": sequence, "replayed": receipt }))?;
-                } else {
-                    output::progress(&format!("{replayed} replayed"));
-                }
-            }
-            // The rest would very likely fail in the same way, and is where it was.
-            Err(failure) => {
-                refused = Some(failure.and(format!("letter {sequence} stays where it is; {replayed} were replayed before it")));
-                break;
-            }
+        };
+        replayed += 1;
+        if args.common.json {
+            output::json(&json!({ "letter": letter.sequence, "replayed": replayed_json(done) }))?;
+        } else {
+            output::progress(&format!("{replayed} replayed"));
         }
     }
     output::progress("");
-    if let Some(failure) = refused {
-        return Err(failure);
+    if seen == 0 {
+        return Err(Failure::runtime("no such dead letters").and(LIST_TELLS));
     }
-    letters.nothing_is_a_failure()?;
     if !args.common.json && !args.chosen.dry_run {
         output::line(&format!("{replayed} letters replayed"))?;
     }
     Ok(())
 }
 
+const LIST_TELLS: &str = "'myelin dlq list' shows those there are";
+
+fn replayed_json(replayed: &Replayed) -> Json {
+    match replayed {
+        Replayed::Stored(receipt) => {
+            json!({ "stream": receipt.stream.as_str(), "sequence": receipt.sequence, "duplicate": receipt.is_duplicate })
+        }
+        Replayed::Answered { subject, bytes } => json!({ "answered": { "subject": subject.as_str(), "bytes": bytes } }),
+        _ => Json::Null,
+    }
+}
+
 async fn purge(args: Purge) -> Result<(), Failure> {
-    let mut letters = args.chosen.letters()?;
-    let bus = args.common.server.connect().await?;
-    let mut purged = 0;
-    while let Some(letter) = letters.next(&bus).await? {
-        let sequence = &letter["sequence"];
+    let letters = args.common.server.connect().await?.dead_letters();
+    let mut chosen = args.chosen.letters(&letters)?;
+    let mut purged = 0_u64;
+    while let Some(letter) = chosen.next().await.map_err(|error| streams::stream_failure(&error))? {
         if args.chosen.dry_run {
-            say(args.common.json, &letter, &format!("would delete letter {sequence}"))?;
+            say(args.common.json, &json_of(&letter), &format!("would delete letter {}", letter.sequence))?;
             continue;
         }
-        let answer = streams::ask(&bus, "DLQ.PURGE", &json!({ "sequences": [sequence] })).await?;
-        purged += answer["purged"].as_u64().unwrap_or(0);
+        purged += u64::from(letters.purge(letter.sequence).await.map_err(|error| streams::stream_failure(&error))?);
         output::progress(&format!("{purged} deleted"));
     }
     output::progress("");
@@ -271,8 +314,14 @@ async fn purge(args: Purge) -> Result<(), Failure> {
 }
 
 async fn export(args: Export) -> Result<(), Failure> {
-    let mut letters = args.chosen.letters()?;
-    let bus = args.common.server.connect().await?;
+    let letters = args.common.server.connect().await?.dead_letters();
+    let mut chosen = args.chosen.letters(&letters)?;
+    if args.chosen.dry_run {
+        while let Some(letter) = chosen.next().await.map_err(|error| streams::stream_failure(&error))? {
+            say(args.common.json, &json_of(&letter), &format!("would export letter {}", letter.sequence))?;
+        }
+        return Ok(());
+    }
     let mut file = match &args.output {
         Some(path) => Some(std::io::BufWriter::new(
             std::fs::File::create(path)
@@ -280,26 +329,15 @@ async fn export(args: Export) -> Result<(), Failure> {
         )),
         None => None,
     };
-    let mut exported = 0_u64;
-    while let Some(mut letter) = letters.next(&bus).await? {
-        if args.chosen.dry_run {
-            say(args.common.json, &letter, &format!("would export letter {}", letter["sequence"]))?;
-            continue;
-        }
-        let whole = streams::ask_raw(&bus, "DLQ.SHOW", &json!({ "sequence": letter["sequence"], "raw": true })).await?;
-        let whole = document(&whole);
-        for field in ["headers", "body", "frames"] {
-            if !whole[field].is_null() {
-                letter[field] = whole[field].clone();
-            }
-        }
+    let (mut exports, mut exported) = (letters.export(chosen), 0_u64);
+    while let Some(whole) = exports.next().await.map_err(|error| streams::stream_failure(&error))? {
         match &mut file {
             Some(file) => {
-                writeln!(file, "{letter}")?;
+                writeln!(file, "{}", document(&whole))?;
                 exported += 1;
                 output::progress(&format!("{exported} exported"));
             }
-            None => output::json(&letter)?,
+            None => output::json(&document(&whole))?,
         }
     }
     output::progress("");
@@ -310,56 +348,62 @@ async fn export(args: Export) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Letters one after the other, asked for page by page, so that a million of them are no matter.
-struct Letters {
-    filters: Json,
-    /// Where the next page begins; `None` after the last one.
-    from: Option<u64>,
-    page: std::vec::IntoIter<Json>,
-    seen: u64,
+fn json_of(letter: &Letter) -> Json {
+    let attempts = letter.attempts.iter();
+    let attempts: Vec<_> =
+        attempts.map(|attempt| json!({ "at_ms": attempt.at_ms, "outcome": attempt.outcome, "error": attempt.error })).collect();
+    json!({
+        "sequence": letter.sequence,
+        "stream": letter.stream,
+        "consumer": letter.consumer,
+        "stream_sequence": letter.origin,
+        "subject": letter.subject,
+        "reason": letter.reason,
+        "fault": letter.fault,
+        "dead_ms": letter.dead_ms,
+        "payload_bytes": letter.payload_bytes,
+        "replays": letter.replays,
+        "attempts": attempts,
+    })
 }
 
-impl Letters {
-    fn matching(filters: &Filters) -> Self {
-        let Filters { stream, subject, reason, older_than } = filters;
-        let filters = json!({ "stream": stream, "subject": subject, "reason": reason, "older_than_ms": older_than.map(millis) });
-        Self { filters, from: Some(0), page: Vec::new().into_iter(), seen: 0 }
-    }
+/// A letter with its message.
+fn document(whole: &DeadLetter) -> Json {
+    let mut document = json_of(&whole.letter);
+    let headers = whole.message.meta.iter().flat_map(|meta| &meta.headers);
+    document["headers"] = headers.map(|(name, value)| json!([name, String::from_utf8_lossy(value)])).collect();
+    payload::put(&mut document, &whole.message.body);
+    document
+}
 
-    async fn next(&mut self, bus: &Bus) -> Result<Option<Json>, Failure> {
-        loop {
-            if let Some(letter) = self.page.next() {
-                self.seen += 1;
-                return Ok(Some(letter));
-            }
-            let Some(from) = self.from else { return Ok(None) };
-            let mut asked = self.filters.clone();
-            asked["from"] = from.into();
-            let mut answer = streams::ask(bus, "DLQ.LIST", &asked).await?;
-            self.from = answer["next"].as_u64();
-            if let Json::Array(letters) = answer["letters"].take() {
-                self.page = letters.into_iter();
-            }
-        }
-    }
-
-    fn nothing_is_a_failure(&self) -> Result<(), Failure> {
-        if self.seen == 0 { Err(Failure::runtime("no such dead letters").and("'myelin dlq list' shows those there are")) } else { Ok(()) }
+impl Filters {
+    fn filter(&self) -> Result<LetterFilter, Failure> {
+        let name = |option: &str, text: &Option<String>| {
+            let name = |text: &String| Name::new(text).map_err(|error| Failure::usage(format!("{option}: {error}")));
+            text.as_ref().map(name).transpose()
+        };
+        let subject = |text: &String| Filter::new(text).map_err(|error| Failure::usage(format!("--subject: {error}")));
+        Ok(LetterFilter {
+            stream: name("--stream", &self.stream)?,
+            consumer: name("--consumer", &self.consumer)?,
+            subject: self.subject.as_ref().map(subject).transpose()?,
+            reason: self.reason.as_deref().and_then(DeadReason::from_word),
+            older_than: self.older_than,
+        })
     }
 }
 
 impl Chosen {
     /// Acting on everything is asked for in so many letters.
-    fn letters(&self) -> Result<Letters, Failure> {
-        let Filters { stream, subject, reason, older_than } = &self.filters;
-        let is_filtered = stream.is_some() || subject.is_some() || reason.is_some() || older_than.is_some();
+    fn letters(&self, letters: &DeadLetters) -> Result<Letters, Failure> {
         if !self.letters.is_empty() {
-            let page: Vec<Json> = self.letters.iter().map(|letter| json!({ "sequence": letter })).collect();
-            return Ok(Letters { filters: Json::Null, from: None, page: page.into_iter(), seen: 0 });
+            return Ok(letters.these(self.letters.iter().copied()));
         }
+        let Filters { stream, consumer, subject, reason, older_than } = &self.filters;
+        let is_filtered = stream.is_some() || consumer.is_some() || subject.is_some() || reason.is_some() || older_than.is_some();
         if !is_filtered && !self.all {
             return Err(Failure::usage("say which letters: their numbers, a filter such as --stream, or --all"));
         }
-        Ok(Letters::matching(&self.filters))
+        Ok(letters.list(self.filters.filter()?))
     }
 }

@@ -72,6 +72,10 @@ struct Create {
     #[arg(long, value_name = "SIZE", value_parser = size)]
     bytes_max: Option<u64>,
 
+    /// Most bytes of one message's payload; a larger one is refused, or a dead letter if nobody waits to be told [default: as the bus carries]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    message_bytes_max: Option<u64>,
+
     /// How long messages stay [default: any time]
     #[arg(long, value_name = "DURATION", value_parser = server::duration)]
     age_max: Option<Duration>,
@@ -83,6 +87,14 @@ struct Create {
     /// How long message ids are remembered [default: 2m]
     #[arg(long, value_name = "DURATION", value_parser = server::duration)]
     dedup_window: Option<Duration>,
+
+    /// Make dead letters of messages that expire unread [default: they are counted and gone]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    dead_letter_expired: Option<bool>,
+
+    /// Make dead letters of messages that have to go unread for newer ones, with `--on-full drop_oldest` [default: they are counted and gone]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    dead_letter_evicted: Option<bool>,
 
     /// What an acknowledged message survives: a power cut, the end of the process, or nothing [default: synced]
     #[arg(long, value_parser = ["synced", "os_buffered", "memory"])]
@@ -222,12 +234,15 @@ async fn create(args: Create) -> Result<(), Failure> {
     add("retention", args.retention.map(Json::from));
     add("messages_max", args.messages_max.map(Json::from));
     add("bytes_max", args.bytes_max.map(Json::from));
+    add("message_bytes_max", args.message_bytes_max.map(Json::from));
+    add("dead_letter_expired", args.dead_letter_expired.map(Json::from));
+    add("dead_letter_evicted", args.dead_letter_evicted.map(Json::from));
     add("age_max_ms", args.age_max.map(millis));
     add("on_full", args.on_full.map(Json::from));
     add("dedup_window_ms", args.dedup_window.map(millis));
     add("durability", args.durability.map(Json::from));
-    let all = streams::ask(&bus, "STREAM.LIST", &Json::Null).await?;
-    let exists = all["streams"].as_array().is_some_and(|all| all.iter().any(|stream| stream["name"] == args.name.as_str()));
+    let page = streams::ask(&bus, "STREAM.LIST", &json!({ "from": args.name, "max": 1 })).await?;
+    let exists = page["streams"][0]["name"] == args.name.as_str();
     if !exists && args.subjects.is_empty() {
         return Err(Failure::usage(format!("a new stream needs subjects: --subject '{}.>'", args.name)));
     }
@@ -240,13 +255,14 @@ async fn create(args: Create) -> Result<(), Failure> {
 
 async fn list(args: List) -> Result<(), Failure> {
     let bus = args.common.server.connect().await?;
-    let all = streams::ask(&bus, "STREAM.LIST", &Json::Null).await?;
+    let all = streams::ask_all(&bus, "STREAM.LIST", "streams").await?;
     if args.common.json {
         return Ok(output::json(&all)?);
     }
     let row = |stream: &Json| {
         let mut row = streams::cells(stream, &["name", "messages", "bytes", "first_sequence", "last_sequence"]);
-        row.push(stream["consumers"].as_array().map_or(0, Vec::len).to_string());
+        let more = if stream["more_consumers"] == true { "+" } else { "" };
+        row.push(format!("{}{more}", stream["consumers"].as_array().map_or(0, Vec::len)));
         row.push(stream["config"]["subjects"].as_array().into_iter().flatten().map(streams::cell).collect::<Vec<_>>().join(" "));
         row
     };

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use myelin_bus::streams::{ReplayError, StreamError};
 use myelin_bus::wire::{Body, Subject};
 use myelin_bus::{Bus, Message, RequestError};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use super::Failure;
+
+/// What to look at when there are none.
+const NO_STORE: &str = "this sidecar keeps no streams: store.enabled is false in its configuration";
 
 /// A full disk or a large purge takes its time.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,13 +54,43 @@ pub(super) fn failure(answer: &Json) -> Option<Failure> {
     let error = answer.get("error")?;
     let failure = Failure::runtime(error["message"].as_str().unwrap_or("the sidecar refused").to_owned());
     Some(match error["code"].as_str() {
-        Some("no_store") => Failure::runtime("this sidecar keeps no streams: store.enabled is false in its configuration"),
+        Some("no_store") => Failure::runtime(NO_STORE),
         Some("no_stream") => failure.and("'myelin stream list' shows those there are, 'myelin stream create' makes one"),
         Some("no_consumer") => failure.and("'myelin consumer list STREAM' shows those there are, 'myelin consumer create' makes one"),
         Some("stream_full") => failure.and("let consumers catch up, purge it, or raise its limits with 'myelin stream create'"),
         Some("storage_full") => failure.and("free some space; acks and deletes still work, and free some too"),
         _ => failure,
     })
+}
+
+/// What went wrong with streams, with the same hints as an answer that says so.
+pub(super) fn stream_failure(error: &StreamError) -> Failure {
+    match error {
+        StreamError::NoStore => Failure::runtime(NO_STORE),
+        error => Failure::runtime(error.to_string()),
+    }
+}
+
+pub(super) fn replay_failure(error: &ReplayError) -> Failure {
+    match error {
+        ReplayError::Letter(error) => stream_failure(error),
+        error => Failure::runtime(error.to_string()),
+    }
+}
+
+/// Everything of a list that is told in pages, as one document.
+pub(super) async fn ask_all(bus: &Bus, verb: &str, field: &str) -> Result<Json, Failure> {
+    let (mut all, mut asked) = (Vec::new(), Json::Null);
+    loop {
+        let mut page = ask(bus, verb, &asked).await?;
+        if let Json::Array(entries) = page[field].take() {
+            all.extend(entries);
+        }
+        if page["more"] != true || page["next"].is_null() {
+            return Ok(json!({ field: all }));
+        }
+        asked = json!({ "from": page["next"] });
+    }
 }
 
 pub(super) fn subject(verb: &str) -> Result<Subject, Failure> {

@@ -105,11 +105,13 @@ pub(super) fn changed(mut config: StreamConfig, body: &[u8]) -> Asked<StreamConf
     config.retention = fields.one_of("retention", &RETENTIONS)?.unwrap_or(config.retention);
     config.messages_max = fields.number("messages_max")?.unwrap_or(config.messages_max);
     config.bytes_max = fields.number("bytes_max")?.unwrap_or(config.bytes_max);
+    config.message_bytes_max = fields.number("message_bytes_max")?.unwrap_or(config.message_bytes_max);
     config.age_max = fields.duration("age_max_ms")?.or(config.age_max);
     config.on_full = fields.one_of("on_full", &ON_FULL)?.unwrap_or(config.on_full);
     config.dedup_window = fields.duration("dedup_window_ms")?.unwrap_or(config.dedup_window);
     config.durability = fields.one_of("durability", &DURABILITIES)?.unwrap_or(config.durability);
     config.dead_letter_expired = fields.flag("dead_letter_expired")?.unwrap_or(config.dead_letter_expired);
+    config.dead_letter_evicted = fields.flag("dead_letter_evicted")?.unwrap_or(config.dead_letter_evicted);
     fields.end()?;
     Ok(config)
 }

@@ -7,16 +7,19 @@ use serde_json::{Value, json};
 
 use super::super::error::{ConsumeError, PublishDurableError, StreamError, chain};
 use super::super::headers;
-use super::super::letters::Letter;
+use super::super::letters::{Letter, LetterAttempt, ReplayError, Replayed};
 use super::super::verbs::Receipt;
 use super::asked::{DURABILITIES, ON_FULL, RETENTIONS};
 use crate::wire::Filter;
+
+/// Most consumers that are told with their stream; `CONSUMER.LIST` tells the rest.
+const CONSUMERS_MAX: usize = 64;
 
 fn word<T: PartialEq>(words: &[(&'static str, T)], meaning: &T) -> &'static str {
     words.iter().find(|(_, other)| other == meaning).map_or("", |(word, _)| word)
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(super) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -26,11 +29,13 @@ pub(in super::super) fn config(config: &StreamConfig) -> Value {
         "retention": word(&RETENTIONS, &config.retention),
         "messages_max": config.messages_max,
         "bytes_max": config.bytes_max,
+        "message_bytes_max": config.message_bytes_max,
         "age_max_ms": config.age_max.map(millis),
         "on_full": word(&ON_FULL, &config.on_full),
         "dedup_window_ms": millis(config.dedup_window),
         "durability": word(&DURABILITIES, &config.durability),
         "dead_letter_expired": config.dead_letter_expired,
+        "dead_letter_evicted": config.dead_letter_evicted,
     })
 }
 
@@ -60,7 +65,8 @@ pub(super) fn stream(info: &StreamInfo) -> Value {
         "removed": info.removed,
         "ids_forgotten": info.ids_forgotten,
         "is_disk_full": info.is_disk_full,
-        "consumers": info.consumers.iter().map(consumer).collect::<Vec<_>>(),
+        "consumers": info.consumers.iter().take(CONSUMERS_MAX).map(consumer).collect::<Vec<_>>(),
+        "more_consumers": info.consumers.len() > CONSUMERS_MAX,
     })
 }
 
@@ -116,8 +122,29 @@ pub(super) fn letter(letter: &Letter) -> Value {
         "dead_ms": letter.dead_ms,
         "payload_bytes": letter.payload_bytes,
         "replays": letter.replays,
-        "attempts": serde_json::from_str::<Value>(&letter.attempts).unwrap_or_default(),
+        "attempts": letter.attempts.iter().map(attempt).collect::<Vec<_>>(),
     })
+}
+
+fn attempt(attempt: &LetterAttempt) -> Value {
+    json!({ "at_ms": attempt.at_ms, "outcome": attempt.outcome, "error": attempt.error })
+}
+
+pub(super) fn replayed(replayed: &Replayed) -> Value {
+    match replayed {
+        Replayed::Stored(stored) => receipt(stored),
+        Replayed::Answered { subject, bytes } => json!({ "answered": { "subject": subject.as_str(), "bytes": bytes } }),
+    }
+}
+
+pub(super) fn replay_error(cause: &ReplayError) -> Value {
+    match cause {
+        ReplayError::Letter(cause) => stream_error(cause),
+        ReplayError::Refused(cause) => publish_error(cause),
+        ReplayError::Unanswered { subject, after } => {
+            error("unanswered", true, cause, json!({ "subject": subject.as_str(), "after_ms": millis(*after) }))
+        }
+    }
 }
 
 /// So many workers wait that another one cannot.

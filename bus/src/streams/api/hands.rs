@@ -36,6 +36,10 @@ impl Hands {
         self.0.lock().remove(settle)
     }
 
+    pub(super) fn are_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+
     /// The worker asked for more time.
     pub(super) fn extend(&self, settle: &Subject) {
         if let Some(hand) = self.0.lock().get_mut(settle) {

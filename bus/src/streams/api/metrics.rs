@@ -9,6 +9,7 @@ pub struct StreamServerMetrics {
     pub(super) requests: Counter,
     pub(super) captured: Counter,
     pub(super) not_captured: Counter,
+    pub(super) buried: Counter,
     pub(super) workers_gone: Counter,
 }
 
@@ -26,6 +27,11 @@ impl StreamServerMetrics {
             "uncaptured_messages",
             "Plain publishes on a stream's subjects that it refused, being full or closed, and whose publisher did not ask to be told",
             self.not_captured.clone(),
+        );
+        registry.register(
+            "buried_messages",
+            "Plain publishes on a stream's subjects that became dead letters, being too large for it or unreadable",
+            self.buried.clone(),
         );
         registry.register(
             "released_messages",

@@ -6,23 +6,23 @@ use bytes::Bytes;
 use myelin_store::{Name, Stored};
 use serde_json::{Value, json};
 
-use super::super::error::{StreamError, chain};
+use super::super::error::StreamError;
 use super::super::job::message_of;
-use super::super::letters::{self, Filters};
 use super::asked::{self, Fields, invalid};
+use super::paging::Paging;
 use super::server::Serving;
-use super::{API, describe, options};
+use super::{API, buried, describe, letters, options};
 use crate::wire::{Body, Subject};
 use crate::{Delivery, Message, Meta, ReplyTo};
 
 /// What a request is answered with.
-enum Answer {
+pub(super) enum Answer {
     Json(Value),
     /// A stored message as it is, what the stream knows of it in headers.
     Stored(Box<Stored>),
 }
 
-type Answered = Result<Answer, StreamError>;
+pub(super) type Answered = Result<Answer, StreamError>;
 
 /// Most sequences of one answer.
 const SEQUENCES_MAX: u64 = 4_096;
@@ -34,6 +34,7 @@ pub(super) async fn answer(serving: Arc<Serving>, mut message: Message) {
     let verb = message.subject.as_str().strip_prefix(API).unwrap_or_default().to_owned();
     let answer = match verb.strip_prefix("STREAM.PUB.") {
         Some(subject) => Answer::Json(publish(&serving, subject, message).await),
+        None if verb == "DLQ.BURY" => Answer::Json(buried::bury(&serving, message).await),
         None => match obey(&serving, &verb, &asked(&message.body)).await {
             Ok(answer) => answer,
             Err(error) => Answer::Json(describe::stream_error(&error)),
@@ -64,7 +65,7 @@ async fn publish(serving: &Serving, subject: &str, mut message: Message) -> Valu
     publish.await.map_or_else(|error| error, |receipt| describe::receipt(&receipt))
 }
 
-async fn obey(serving: &Arc<Serving>, verb: &str, body: &[u8]) -> Answered {
+async fn obey(serving: &Serving, verb: &str, body: &[u8]) -> Answered {
     if serving.bus.shared().streams.is_none() {
         return Err(StreamError::NoStore);
     }
@@ -74,16 +75,16 @@ async fn obey(serving: &Arc<Serving>, verb: &str, body: &[u8]) -> Answered {
     match group {
         "STREAM" => stream(serving, verb, target, body).await,
         "CONSUMER" => consumer(serving, verb, target, body).await,
-        "DLQ" => dead_letters(serving, verb, body).await,
+        "DLQ" => letters::letters(serving, verb, body).await,
         _ => Err(unknown()),
     }
 }
 
-async fn stream(serving: &Arc<Serving>, verb: &str, target: &str, body: &[u8]) -> Answered {
+async fn stream(serving: &Serving, verb: &str, target: &str, body: &[u8]) -> Answered {
     let bus = &serving.bus;
     if verb == "LIST" {
-        let streams = bus.list_streams().await?;
-        return json_of(json!({ "streams": streams.iter().map(describe::stream).collect::<Vec<_>>() }));
+        let (paging, streams) = (Paging::parse(body)?, bus.list_streams().await?);
+        return json_of(paging.page("streams", &streams, |info| info.config.name.as_str(), describe::stream));
     }
     let name = name(target)?;
     match verb {
@@ -93,13 +94,11 @@ async fn stream(serving: &Arc<Serving>, verb: &str, target: &str, body: &[u8]) -
                 _ => asked::stream_config(name, body)?,
             };
             let info = bus.ensure_stream(&config).await?;
-            follow(serving).await;
             json_of(describe::stream(&info))
         }
         "INFO" => json_of(describe::stream(&bus.stream_info(&name).await?)),
         "DELETE" => {
             let deleted = bus.delete_stream(&name).await?;
-            follow(serving).await;
             json_of(json!({ "deleted": deleted }))
         }
         "PURGE" => {
@@ -124,8 +123,6 @@ async fn stream(serving: &Arc<Serving>, verb: &str, target: &str, body: &[u8]) -
             json_of(json!({ "sequences": bus.sequences(&name, from, max, filter.as_ref()).await? }))
         }
         "GET" => {
-            // Read from the disk: not where the other requests are read.
-            tokio::task::yield_now().await;
             let mut fields = Fields::parse(body)?;
             let sequence = sequence(&mut fields)?;
             let is_raw = fields.flag("raw")?.unwrap_or(false);
@@ -139,8 +136,9 @@ async fn stream(serving: &Arc<Serving>, verb: &str, target: &str, body: &[u8]) -
 async fn consumer(serving: &Serving, verb: &str, target: &str, body: &[u8]) -> Answered {
     let bus = &serving.bus;
     if verb == "LIST" {
-        let info = bus.stream_info(&name(target)?).await?;
-        return json_of(json!({ "consumers": info.consumers.iter().map(describe::consumer).collect::<Vec<_>>() }));
+        let (paging, mut info) = (Paging::parse(body)?, bus.stream_info(&name(target)?).await?);
+        info.consumers.sort_unstable_by(|one, two| one.config.name.cmp(&two.config.name));
+        return json_of(paging.page("consumers", &info.consumers, |info| info.config.name.as_str(), describe::consumer));
     }
     let (stream, name) = two_names(target)?;
     match verb {
@@ -154,71 +152,17 @@ async fn consumer(serving: &Serving, verb: &str, target: &str, body: &[u8]) -> A
     }
 }
 
-async fn dead_letters(serving: &Serving, verb: &str, body: &[u8]) -> Answered {
-    // They are read from the disk: not where the other requests are read.
-    tokio::task::yield_now().await;
-    let Some(streams) = &serving.bus.shared().streams else { return Err(StreamError::NoStore) };
-    let mut fields = Fields::parse(body)?;
-    match verb {
-        "LIST" => {
-            let filters = Filters {
-                stream: fields.text("stream")?,
-                subject: fields.filter("subject")?,
-                reason: fields.text("reason")?,
-                older_than: fields.duration("older_than_ms")?,
-            };
-            let from = fields.number("from")?.unwrap_or(0);
-            let max = fields.number("max")?.unwrap_or(letters::LISTED_MAX);
-            fields.end()?;
-            let page = letters::list(streams, &filters, from, max).await?;
-            let listed: Vec<Value> = page.letters.iter().map(describe::letter).collect();
-            json_of(json!({ "letters": listed, "next": page.next }))
-        }
-        "SHOW" => {
-            let sequence = sequence(&mut fields)?;
-            let is_raw = fields.flag("raw")?.unwrap_or(false);
-            fields.end()?;
-            found(letters::get(streams, sequence).await?, &letters::name(), sequence, is_raw)
-        }
-        "REPLAY" => {
-            let sequence = sequence(&mut fields)?;
-            let to = fields.text("to")?.map(|to| Subject::new(&to).map_err(|error| invalid("to", error.to_string()))).transpose()?;
-            fields.end()?;
-            let replayed = letters::replay(streams, sequence, to.as_ref()).await?;
-            json_of(replayed.map_or_else(|error| describe::publish_error(&error), |receipt| describe::receipt(&receipt)))
-        }
-        "PURGE" => {
-            let mut purged = 0;
-            let sequences = fields.list("sequences")?.ok_or_else(|| invalid("sequences", "say which letters"))?;
-            fields.end()?;
-            for sequence in sequences {
-                let sequence = sequence.as_u64().ok_or_else(|| invalid("sequences", format!("{sequence} is no sequence")))?;
-                purged += u64::from(letters::remove(streams, sequence).await?);
-            }
-            json_of(json!({ "purged": purged }))
-        }
-        other => Err(invalid("request", format!("DLQ.{other} is nothing that can be asked"))),
-    }
-}
-
-/// Captures what the streams store now. If that fails, what is published plainly is not stored, and says so nowhere else.
-async fn follow(serving: &Arc<Serving>) {
-    if let Err(error) = serving.captures.follow(serving).await {
-        tracing::error!(error = chain(&error), "plain publishes on a stream's subjects are not stored");
-    }
-}
-
 #[expect(clippy::unnecessary_wraps, reason = "the end of every verb")]
-fn json_of(value: Value) -> Answered {
+pub(super) fn json_of(value: Value) -> Answered {
     Ok(Answer::Json(value))
 }
 
-fn found(stored: Option<Stored>, stream: &Name, sequence: u64, is_raw: bool) -> Answered {
+pub(super) fn found(stored: Option<Stored>, stream: &Name, sequence: u64, is_raw: bool) -> Answered {
     let stored = stored.ok_or_else(|| StreamError::NoMessage { stream: stream.clone(), sequence })?;
     Ok(if is_raw { Answer::Stored(Box::new(stored)) } else { Answer::Json(describe::stored(&stored)) })
 }
 
-fn sequence(fields: &mut Fields) -> Result<u64, StreamError> {
+pub(super) fn sequence(fields: &mut Fields) -> Result<u64, StreamError> {
     fields.number("sequence")?.ok_or_else(|| invalid("sequence", "say which message"))
 }
 

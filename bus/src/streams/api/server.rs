@@ -5,7 +5,8 @@
 //!   subscription, whose overflow is counted.
 //! - **Order.** Messages of one publisher reach the store in the order in which they came: each one's work is begun before the next is read.
 //!   Only when a stream is making room may one pass another.
-//! - **End.** What was read is answered before [`shutdown`](StreamServer::shutdown) returns, unless its deadline passes.
+//! - **End.** What was read is answered before [`shutdown`](StreamServer::shutdown) returns, unless its deadline passes. Until nearly then,
+//!   workers may settle what they have.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,13 +15,17 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::warn;
+use tracing::{error, warn};
 
+use super::super::engine::Streams;
+use super::super::error::chain;
+use super::super::sweeper::{SWEEP_INTERVAL, sweep};
 use super::capture::Captures;
 use super::hands::{Hands, LOOK_INTERVAL};
+use super::warnings::Warnings;
 use super::{ACK, API, StreamServerMetrics, next, requests, settle};
 use crate::wire::{Filter, limits};
 use crate::{Bus, Message, Overflow, SubscribeError, SubscribeOptions, Subscription};
@@ -34,7 +39,10 @@ const REQUEST_KIB: u32 = 256;
 /// Workers that wait for messages at once: one task and a few hundred bytes each.
 const WAITING_MAX: usize = 16_384;
 
-/// Answers requests about streams, for as long as it lives. Dropping it ends it without waiting.
+/// How often a server that ends looks whether workers have settled what they have.
+const SETTLED_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Answers requests about streams, stores plain publishes on their subjects and moves what expires unread, for as long as it lives. Dropping it ends it without waiting.
 #[derive(Debug)]
 pub struct StreamServer {
     serving: Arc<Serving>,
@@ -42,15 +50,21 @@ pub struct StreamServer {
 
 /// What its tasks share.
 #[derive(Debug)]
-pub(super) struct Serving {
+pub(in super::super) struct Serving {
     pub(super) bus: Bus,
     pub(super) hands: Hands,
     pub(super) captures: Captures,
     pub(super) metrics: StreamServerMetrics,
     pub(super) waiting: Arc<Semaphore>,
+    /// Captured messages that became dead letters, and those that could not be stored at all.
+    pub(super) buried: Warnings,
+    pub(super) refused: Warnings,
+    /// Requests, captures and the sweeper, which end first.
     pub(super) tracker: TaskTracker,
-    /// Ends every task, in order.
     pub(super) token: CancellationToken,
+    /// What workers say, which is heard until the end.
+    settling: TaskTracker,
+    settling_token: CancellationToken,
     work: Arc<Semaphore>,
 }
 
@@ -69,12 +83,19 @@ impl StreamServer {
             captures: Captures::default(),
             metrics,
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            buried: Warnings::default(),
+            refused: Warnings::default(),
             tracker: TaskTracker::new(),
             token: CancellationToken::new(),
+            settling: TaskTracker::new(),
+            settling_token: CancellationToken::new(),
             work: Arc::new(Semaphore::new(WORK_KIB as usize)),
         });
         // Ends what was begun if one of the following fails.
         let server = Self { serving: Arc::clone(&serving) };
+        if let Some(Streams::Local(engine)) = bus.shared().streams.as_deref() {
+            engine.set_server(&serving);
+        }
         serving.captures.follow(&serving).await?;
         for group in ["STREAM", "CONSUMER", "DLQ"] {
             let subscription = subscribe(bus, &format!("{API}{group}.>"), Overflow::DropNewest).await?;
@@ -82,26 +103,39 @@ impl StreamServer {
         }
         // A lost ack is work done twice, so whoever acks too fast waits.
         let acks = subscribe(bus, &format!("{ACK}>"), Overflow::Block).await?;
-        serving.tracker.spawn(read(Arc::clone(&serving), acks, settle::settle));
-        serving.tracker.spawn(Arc::clone(&serving).look_after_workers());
+        let token = serving.settling_token.clone();
+        let settling = Arc::clone(&serving);
+        serving.settling.spawn(async move { read_until(Arc::clone(&settling), acks, &token, &settling.settling, settle::settle).await });
+        serving.settling.spawn(Arc::clone(&serving).look_after_workers());
+        serving.tracker.spawn(Arc::clone(&serving).sweep());
         Ok(server)
     }
 
-    /// Reads nothing more, answers what was read, and tells whether that was done by the deadline. Messages in the hands of workers stay
-    /// there; the store takes them back when it is opened again.
+    /// Takes no requests and gives no messages any more, answers what was read, and tells whether that was done by the deadline. Workers may
+    /// settle what they have until nine tenths of the time are over; what they have then stays theirs, and the store takes it back when it is
+    /// opened again.
     ///
     /// # Cancel safety
     /// It is ending; what was not answered may have been done.
     pub async fn shutdown(&self, deadline: Duration) -> bool {
-        self.serving.token.cancel();
-        self.serving.tracker.close();
-        timeout(deadline, self.serving.tracker.wait()).await.is_ok()
+        let serving = &self.serving;
+        let (end, patience) = (Instant::now() + deadline, Instant::now() + deadline / 10 * 9);
+        serving.token.cancel();
+        serving.tracker.close();
+        let answered = timeout_at(end, serving.tracker.wait()).await.is_ok();
+        while !serving.hands.are_empty() && Instant::now() < patience {
+            tokio::time::sleep(SETTLED_INTERVAL).await;
+        }
+        serving.settling_token.cancel();
+        serving.settling.close();
+        timeout_at(end, serving.settling.wait()).await.is_ok() && answered
     }
 }
 
 impl Drop for StreamServer {
     fn drop(&mut self) {
         self.serving.token.cancel();
+        self.serving.settling_token.cancel();
     }
 }
 
@@ -116,15 +150,16 @@ async fn read<F>(serving: Arc<Serving>, subscription: Subscription, handle: impl
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let token = serving.token.clone();
-    read_until(serving, subscription, &token, handle).await;
+    let (token, tracker) = (serving.token.clone(), serving.tracker.clone());
+    read_until(serving, subscription, &token, &tracker, handle).await;
 }
 
-/// As `read`, until `token`.
+/// As `read`, until `token`; what takes longer goes on in `tracker`.
 pub(super) async fn read_until<F>(
     serving: Arc<Serving>,
     mut subscription: Subscription,
     token: &CancellationToken,
+    tracker: &TaskTracker,
     handle: impl Fn(Arc<Serving>, Message) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
@@ -141,7 +176,7 @@ pub(super) async fn read_until<F>(
         };
         let Some(message) = message else { return };
         if next::is_next(&message.subject) {
-            serving.tracker.spawn(next::next(Arc::clone(&serving), message));
+            tracker.spawn(next::next(Arc::clone(&serving), message));
             continue;
         }
         let kib = u32::try_from(message.body.len() >> 10).unwrap_or(WORK_KIB).clamp(REQUEST_KIB, WORK_KIB);
@@ -153,17 +188,37 @@ pub(super) async fn read_until<F>(
         });
         // Begun here, which is where a message gets its place in a stream; a task begins when it likes.
         if work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
-            serving.tracker.spawn(work);
+            tracker.spawn(work);
         }
     }
 }
 
 impl Serving {
+    /// Captures what the streams store now. If that fails, what is published plainly is not stored, and says so nowhere else.
+    pub(in super::super) async fn follow(self: &Arc<Self>) {
+        if self.token.is_cancelled() {
+            return;
+        }
+        if let Err(error) = self.captures.follow(self).await {
+            error!(error = chain(&error), "plain publishes on a stream's subjects are not stored");
+        }
+    }
+
+    /// Makes dead letters of what expires unread.
+    async fn sweep(self: Arc<Self>) {
+        let Some(streams) = self.bus.shared().streams.clone() else { return };
+        let mut ticks = interval(SWEEP_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while self.token.run_until_cancelled(ticks.tick()).await.is_some() {
+            sweep(&streams, &self.token).await;
+        }
+    }
+
     /// Gives back what was delivered to inboxes that nobody listens on any more.
     async fn look_after_workers(self: Arc<Self>) {
         let mut ticks = interval(LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while self.token.run_until_cancelled(ticks.tick()).await.is_some() {
+        while self.settling_token.run_until_cancelled(ticks.tick()).await.is_some() {
             let shared = self.bus.shared();
             for settle in self.hands.left_behind(Instant::now(), |inbox| shared.is_heard(inbox)) {
                 self.metrics.workers_gone.inc();

@@ -1,18 +1,22 @@
 //! Reads what a sidecar says went wrong, into the errors that a store in this process gives.
 
+use std::time::Duration;
+
 use myelin_store::Name;
 use serde_json::Value;
 
 use super::super::error::{ConsumeError, PublishDurableError, StreamError};
+use super::super::letters::ReplayError;
 use crate::wire::Subject;
 
 /// The fields that [`StreamError::Invalid`] can name; others are said in its reason.
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 20] = [
     "request",
     "subjects",
     "retention",
     "messages_max",
     "bytes_max",
+    "message_bytes_max",
     "age_max_ms",
     "on_full",
     "dedup_window_ms",
@@ -24,6 +28,9 @@ const FIELDS: [&str; 16] = [
     "backoff_ms",
     "filter",
     "name",
+    "reason",
+    "to",
+    "sequence",
 ];
 
 fn code(error: &Value) -> &str {
@@ -85,6 +92,19 @@ pub(super) fn publish_error(answer: &Value, subject: &Subject) -> Option<Publish
         _ => None,
     };
     Some(known.unwrap_or_else(|| PublishDurableError::Refused { reason: text(error, "message") }))
+}
+
+pub(super) fn replay_error(answer: &Value) -> Option<ReplayError> {
+    let error = answer.get("error")?;
+    let subject = || Subject::new(error["subject"].as_str().unwrap_or_default()).ok();
+    let of_publish = ["stream_full", "wrong_last_sequence", "too_large"].contains(&code(error));
+    match (code(error), subject()) {
+        ("unanswered", Some(subject)) => Some(ReplayError::Unanswered { subject, after: Duration::from_millis(number(error, "after_ms")) }),
+        ("no_stream", Some(subject)) => publish_error(answer, &subject).map(ReplayError::Refused),
+        // No subject is named: the errors of a publish that have none do not need one.
+        _ if of_publish => publish_error(answer, &Subject::new("none").ok()?).map(ReplayError::Refused),
+        _ => stream_error(answer).map(ReplayError::Letter),
+    }
 }
 
 pub(super) fn consume_error(answer: &Value) -> Option<ConsumeError> {

@@ -5,6 +5,7 @@
 
 mod errors;
 mod inbox;
+mod letters;
 mod told;
 
 use std::sync::{Arc, Weak};
@@ -17,13 +18,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use self::inbox::{Call, Inbox};
-use super::api::options;
 use super::api::settle::Place;
-use super::api::{API, describe};
-use super::engine::{Failure, Record, StreamEngine};
+use super::api::{API, describe, options};
+use super::engine::{Failure, Placed, Record, StreamEngine};
 use super::error::{ConsumeError, PublishDurableError, StreamError};
 use super::headers;
-use super::verbs::{PublishOptions, Receipt};
+use super::verbs::PublishOptions;
 use crate::bus::Shared;
 use crate::wire::{Body, Filter, Subject};
 use crate::{Bus, Delivery, Message, RequestError, payload};
@@ -67,6 +67,30 @@ impl Attached {
         let reply = self.request(Message::new(request_subject(verb)?, body)).await?;
         let answer = told::json(&reply.body)?;
         errors::stream_error(&answer).map_or(Ok(answer), Err)
+    }
+
+    /// Everything of a list that is told in pages.
+    async fn pages(&self, verb: &str, field: &str) -> Result<Vec<Value>, StreamError> {
+        let (mut all, mut asked) = (Vec::new(), Value::Null);
+        loop {
+            let mut page = self.ask(verb, asked).await?;
+            if let Value::Array(entries) = page[field].take() {
+                all.extend(entries);
+            }
+            if page["more"] != true || page["next"].is_null() {
+                return Ok(all);
+            }
+            asked = json!({ "from": page["next"] });
+        }
+    }
+
+    /// A stream with all its consumers, of which some are told with it.
+    async fn whole(&self, mut told: Value) -> Result<StreamInfo, StreamError> {
+        if told["more_consumers"] == true {
+            let verb = format!("CONSUMER.LIST.{}", told["name"].as_str().unwrap_or_default());
+            told["consumers"] = self.pages(&verb, "consumers").await?.into();
+        }
+        told::stream(&told)
     }
 
     /// A worker's word, confirmed.
@@ -153,6 +177,15 @@ fn request_subject(verb: &str) -> Result<Subject, StreamError> {
     Subject::new(&format!("{API}{verb}")).map_err(invalid)
 }
 
+/// Why a message is not known to be stored, when it was asked for in vain.
+fn refused(subject: &Subject, error: StreamError) -> PublishDurableError {
+    match error {
+        StreamError::NoStore => PublishDurableError::NoStream { subject: subject.clone() },
+        StreamError::Unreachable { reason } => PublishDurableError::Unreachable { reason },
+        other => PublishDurableError::Refused { reason: other.to_string().into() },
+    }
+}
+
 /// Gives a message back that nobody works on.
 fn give_back(bus: &Bus, settle: &Subject) {
     let body = Body::from("-GONE");
@@ -172,20 +205,19 @@ impl StreamEngine for Attached {
     }
 
     async fn stream(&self, stream: &Name) -> Result<StreamInfo, StreamError> {
-        told::stream(&self.ask(&format!("STREAM.INFO.{stream}"), Value::Null).await?)
+        self.whole(self.ask(&format!("STREAM.INFO.{stream}"), Value::Null).await?).await
     }
 
     async fn streams(&self) -> Result<Vec<StreamInfo>, StreamError> {
-        let answer = self.ask("STREAM.LIST", Value::Null).await?;
-        answer["streams"].as_array().into_iter().flatten().map(told::stream).collect()
+        let mut streams = Vec::new();
+        for told in self.pages("STREAM.LIST", "streams").await? {
+            streams.push(self.whole(told).await?);
+        }
+        Ok(streams)
     }
 
-    async fn store(&self, record: &Record) -> Result<Receipt, PublishDurableError> {
-        let refused = |error: StreamError| match error {
-            StreamError::NoStore => PublishDurableError::NoStream { subject: record.subject.clone() },
-            StreamError::Unreachable { reason } => PublishDurableError::Unreachable { reason },
-            other => PublishDurableError::Refused { reason: other.to_string().into() },
-        };
+    async fn store(&self, record: &Record) -> Result<Placed, PublishDurableError> {
+        let refused = |error| refused(&record.subject, error);
         let mut told = headers::decode(record.headers.clone());
         let Record { id, ttl, delay, expected_last, .. } = record;
         options::give(&mut told, &PublishOptions { id: id.clone(), ttl: *ttl, delay: *delay, expected_last_sequence: *expected_last });
@@ -195,7 +227,7 @@ impl StreamEngine for Attached {
         let answer = told::json(&reply.body).map_err(refused)?;
         match errors::publish_error(&answer, &record.subject) {
             Some(error) => Err(error),
-            None => told::receipt(&answer).map_err(refused),
+            None => told::receipt(&answer).map(Placed::Stored).map_err(refused),
         }
     }
 
@@ -233,7 +265,11 @@ impl StreamEngine for Attached {
     }
 
     async fn consumer(&self, stream: &Name, consumer: &Name) -> Result<ConsumerConfig, StreamError> {
-        Ok(told::consumer(&self.ask(&format!("CONSUMER.INFO.{stream}.{consumer}"), Value::Null).await?)?.config)
+        Ok(self.consumer_info(stream, consumer).await?.config)
+    }
+
+    async fn consumer_info(&self, stream: &Name, consumer: &Name) -> Result<ConsumerInfo, StreamError> {
+        told::consumer(&self.ask(&format!("CONSUMER.INFO.{stream}.{consumer}"), Value::Null).await?)
     }
 
     async fn delete_consumer(&self, stream: &Name, consumer: &Name) -> Result<bool, StreamError> {

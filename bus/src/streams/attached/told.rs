@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::super::api::{asked, options};
 use super::super::error::StreamError;
 use super::super::headers;
+use super::super::letters::Replayed;
 use super::super::verbs::Receipt;
 use super::header;
 use crate::wire::{Body, Subject};
@@ -80,6 +81,12 @@ pub(super) fn consumer(told: &Value) -> Result<ConsumerInfo, StreamError> {
 
 pub(super) fn receipt(told: &Value) -> Result<Receipt, StreamError> {
     Ok(Receipt::new(name(&told["stream"])?, number(&told["sequence"]), told["duplicate"] == true))
+}
+
+/// That somebody answered a request that was dead, if that is what this says.
+pub(super) fn answered(told: &Value) -> Option<Replayed> {
+    let subject = Subject::new(told["answered"]["subject"].as_str()?).ok()?;
+    Some(Replayed::Answered { subject, bytes: number(&told["answered"]["bytes"]) })
 }
 
 /// A stored message, if that is what this is: what its stream knows of it is in headers.

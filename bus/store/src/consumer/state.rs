@@ -125,6 +125,15 @@ impl ConsumerState {
         self.pending.iter().filter(|(_, pending)| in_flight(pending)).map(|(sequence, pending)| (*sequence, pending.deliveries)).collect()
     }
 
+    pub(crate) fn is_in_hand(&self, sequence: u64) -> bool {
+        self.pending.get(&sequence).is_some_and(|pending| matches!(pending.phase, Phase::InFlight { .. }))
+    }
+
+    /// How deliveries of a message ended.
+    pub(crate) fn attempts(&self, sequence: u64) -> Vec<Attempt> {
+        self.pending.get(&sequence).map(|pending| pending.attempts.iter().cloned().collect()).unwrap_or_default()
+    }
+
     /// When the first worker has been silent for too long.
     pub(crate) fn next_deadline_ms(&self) -> Option<u64> {
         self.deadlines.first().map(|(at_ms, _)| *at_ms)

@@ -16,8 +16,8 @@ impl Stream {
             let put = self.live.act(|state, now_ms| {
                 let (mut next, mut lsn) = (stored, None);
                 for message in &messages[stored..] {
-                    match message.as_new().and_then(|message| state.publish(&message, now_ms)) {
-                        Ok(put) => (next, lsn) = (next + 1, Some(put.lsn)),
+                    match message.put(state, now_ms) {
+                        Ok((_, put)) => (next, lsn) = (next + 1, Some(put)),
                         // What has its place is waited for, which makes room for the rest.
                         Err(StoreError::Busy) if next > stored => break,
                         Err(StoreError::Busy) => return Err(StoreError::Busy),

@@ -2,9 +2,9 @@
 
 use super::Stream;
 use super::info::{ConsumerInfo, consumer_info};
-use super::message::{Delivered, find, load};
+use super::message::{Delivered, Found, Leased};
 use crate::config::{ConsumerConfig, Name};
-use crate::consumer::{ConsumerState, Most, Outcome, Settled};
+use crate::consumer::{ConsumerState, Lease, Most, Outcome, Settled};
 use crate::error::StoreError;
 use crate::stream::{Failed, State};
 
@@ -35,10 +35,21 @@ impl Consumer {
     /// # Cancel safety
     /// Messages may have been taken; they come again when `ack_wait` is over.
     pub async fn lease(&self, max: usize) -> Result<Vec<Delivered>, StoreError> {
-        self.lease_most(Most::messages(max)).await
+        Ok(self.take(max).await?.into_iter().map(Leased::read).collect())
     }
 
-    /// As [`lease`](Self::lease), until `bytes_max` of records are reached; the message that reaches them is the last, and the first is given
+    /// As [`lease`](Self::lease), and reads nothing yet: those that are not in memory have to be read where that may block.
+    ///
+    /// # Errors
+    /// As [`lease`](Self::lease).
+    ///
+    /// # Cancel safety
+    /// As [`lease`](Self::lease).
+    pub async fn take(&self, max: usize) -> Result<Vec<Leased>, StoreError> {
+        self.take_most(Most::messages(max)).await
+    }
+
+    /// As [`take`](Self::take), until `bytes_max` of records are reached; the message that reaches them is the last, and the first is given
     /// whatever its size.
     ///
     /// # Errors
@@ -46,26 +57,22 @@ impl Consumer {
     ///
     /// # Cancel safety
     /// As [`lease`](Self::lease).
-    pub async fn lease_within(&self, max: usize, bytes_max: u64) -> Result<Vec<Delivered>, StoreError> {
-        self.lease_most(Most { messages: max, bytes: bytes_max }).await
+    pub async fn take_within(&self, max: usize, bytes_max: u64) -> Result<Vec<Leased>, StoreError> {
+        self.take_most(Most { messages: max, bytes: bytes_max }).await
     }
 
-    async fn lease_most(&self, most: Most) -> Result<Vec<Delivered>, StoreError> {
+    async fn take_most(&self, most: Most) -> Result<Vec<Leased>, StoreError> {
         let most = Most { messages: most.messages.min(LEASED_AT_ONCE), ..most };
         let leased = self.stream.live.act(|state, now_ms| {
             state.core.consumer(self.key).ok_or(StoreError::NoConsumer)?;
             let leases = state.lease(self.key, most, now_ms)?;
-            Ok((leases.into_iter().map(|lease| (find(state, lease.sequence), lease)).collect::<Vec<_>>(), None))
+            let found = |lease: Lease| {
+                let Lease { sequence, deliveries, attempts } = lease;
+                Leased { found: Found::look(state, sequence), sequence, deliveries, attempts }
+            };
+            Ok((leases.into_iter().map(found).collect(), None))
         });
-        let leased = leased.await?;
-        Ok(leased
-            .into_iter()
-            .map(|(found, lease)| {
-                // What cannot be read is the policy's to settle: the caller sees that there was something.
-                let message = found.and_then(|(segment, place, salt)| load(&segment, place, salt).unwrap_or_default());
-                Delivered { message, sequence: lease.sequence, deliveries: lease.deliveries, attempts: lease.attempts }
-            })
-            .collect())
+        leased.await
     }
 
     /// Settles messages. Tells how many of them were still pending.

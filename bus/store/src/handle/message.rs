@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use myelin_wire::Subject;
 
+use crate::config::Name;
 use crate::consumer::Attempt;
 use crate::error::StoreError;
 use crate::log::{Place, Segment};
@@ -27,6 +28,8 @@ pub struct Publish {
     pub due_ms: Option<u64>,
     /// It is stored only if this is the last sequence on its subject, 0 for none.
     pub expected_last: Option<u64>,
+    /// Everything up to this message was moved, where what has to go for a newer one is a dead letter first; default: nothing.
+    pub may_evict_to: u64,
 }
 
 /// A message is stored.
@@ -74,16 +77,21 @@ pub struct Delivered {
 impl Publish {
     /// A message with nothing but its subject and payload.
     pub fn new(subject: Subject, payload: impl Into<Bytes>) -> Self {
-        Self { subject, id: None, headers: Bytes::new(), payload: payload.into(), expires_ms: None, due_ms: None, expected_last: None }
+        let (id, headers, payload) = (None, Bytes::new(), payload.into());
+        Self { subject, id, headers, payload, expires_ms: None, due_ms: None, expected_last: None, may_evict_to: 0 }
     }
 
-    /// As the stream's state takes it, unless no record could hold it.
-    pub(super) fn as_new(&self) -> Result<NewMessage<'_>, StoreError> {
+    /// Stores it, unless it is larger than the stream or any record takes. Returns its receipt, and the record to wait for.
+    pub(super) fn put(&self, state: &mut State, now_ms: u64) -> Result<(Receipt, u64), StoreError> {
         let bytes = self.payload.len() + self.headers.len();
         if bytes > RECORDED_BYTES_MAX {
             return Err(StoreError::TooLarge { bytes, max: RECORDED_BYTES_MAX });
         }
-        Ok(NewMessage {
+        let max = usize::try_from(state.core.config.message_bytes_max).unwrap_or(usize::MAX);
+        if self.payload.len() > max {
+            return Err(StoreError::TooLarge { bytes: self.payload.len(), max });
+        }
+        let message = NewMessage {
             subject: &self.subject,
             id: self.id.as_deref().unwrap_or_default(),
             headers: &self.headers,
@@ -91,21 +99,94 @@ impl Publish {
             expires_ms: self.expires_ms.unwrap_or(0),
             due_ms: self.due_ms.unwrap_or(0),
             expected_last: self.expected_last,
-        })
+        };
+        let stored = state.publish_over(&message, self.may_evict_to, now_ms)?;
+        Ok((Receipt { sequence: stored.sequence, is_duplicate: stored.is_duplicate }, stored.lsn))
     }
 }
 
 /// Most payload and headers of one message: a record holds them and its own fields.
 const RECORDED_BYTES_MAX: usize = BODY_BYTES_MAX - 1024;
 
-pub(super) fn find(state: &State, sequence: u64) -> Option<(Segment, Place, Salt)> {
-    let (place, _) = state.core.place_of(sequence)?;
-    Some((state.segment(place.segment)?, place, state.salt()))
+/// A message that is there, and perhaps not in memory.
+#[derive(Debug)]
+pub struct Found(Whereabouts);
+
+#[derive(Debug)]
+enum Whereabouts {
+    Here(Stored),
+    There(Segment, Place, Salt),
 }
 
-pub(super) fn load(segment: &Segment, place: Place, salt: Salt) -> std::io::Result<Option<Stored>> {
-    let Some(body) = segment.read(place, salt)? else { return Ok(None) };
-    Ok(stored(&body))
+/// A message that a consumer was given, and that is perhaps not in memory.
+#[derive(Debug)]
+pub struct Leased {
+    pub(super) found: Option<Found>,
+    pub(super) sequence: u64,
+    pub(super) deliveries: u32,
+    pub(super) attempts: Vec<Attempt>,
+}
+
+/// A message that is there and that consumers may not have settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unsettled {
+    /// Its place in the stream.
+    pub sequence: u64,
+    /// Consumers that want it and have not settled it, each with how its deliveries ended.
+    pub consumers: Vec<(Name, Vec<Attempt>)>,
+    /// Whether any consumer wants it.
+    pub is_wanted: bool,
+}
+
+impl Found {
+    pub(super) fn look(state: &State, sequence: u64) -> Option<Self> {
+        let (place, _) = state.core.place_of(sequence)?;
+        if let Some(stored) = state.recent.get(sequence) {
+            return Some(Self(Whereabouts::Here(stored.clone())));
+        }
+        Some(Self(Whereabouts::There(state.segment(place.segment)?, place, state.salt())))
+    }
+
+    /// Whether [`read`](Self::read) does not need the disk.
+    pub fn is_here(&self) -> bool {
+        matches!(self.0, Whereabouts::Here(_))
+    }
+
+    /// The message; `None` if it is damaged. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(self) -> std::io::Result<Option<Stored>> {
+        match self.0 {
+            Whereabouts::Here(stored) => Ok(Some(stored)),
+            Whereabouts::There(segment, place, salt) => Ok(segment.read(place, salt)?.as_ref().and_then(stored)),
+        }
+    }
+}
+
+impl Leased {
+    /// Its place in the stream.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How often it was delivered, this time included.
+    pub fn deliveries(&self) -> u32 {
+        self.deliveries
+    }
+
+    /// Whether [`read`](Self::read) does not need the disk.
+    pub fn is_here(&self) -> bool {
+        self.found.as_ref().is_none_or(Found::is_here)
+    }
+
+    /// With the message. Blocks for as long as the disk takes.
+    pub fn read(self) -> Delivered {
+        // What cannot be read is the policy's to settle: the caller sees that there was something.
+        let message = self.found.and_then(|found| found.read().unwrap_or_default());
+        Delivered { message, sequence: self.sequence, deliveries: self.deliveries, attempts: self.attempts }
+    }
 }
 
 fn stored(body: &Bytes) -> Option<Stored> {

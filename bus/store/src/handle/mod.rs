@@ -12,8 +12,7 @@ use tokio::sync::futures::Notified;
 
 pub use self::consumer::Consumer;
 pub use self::info::{ConsumerInfo, StreamInfo};
-pub use self::message::{Delivered, Publish, Receipt, Stored};
-use self::message::{find, load};
+pub use self::message::{Delivered, Found, Leased, Publish, Receipt, Stored, Unsettled};
 use crate::config::{ConsumerConfig, Name, StreamConfig};
 use crate::error::StoreError;
 use crate::stream::Live;
@@ -70,13 +69,7 @@ impl Stream {
     /// # Cancel safety
     /// It may have been stored. With an id, doing it again is safe.
     pub async fn publish(&self, message: &Publish) -> Result<Receipt, StoreError> {
-        let message = message.as_new()?;
-        self.live
-            .act(|state, now_ms| {
-                let stored = state.publish(&message, now_ms)?;
-                Ok((Receipt { sequence: stored.sequence, is_duplicate: stored.is_duplicate }, Some(stored.lsn)))
-            })
-            .await
+        self.live.act(|state, now_ms| message.put(state, now_ms).map(|(receipt, lsn)| (receipt, Some(lsn)))).await
     }
 
     /// Makes a consumer, or changes one of the same name.
@@ -128,8 +121,12 @@ impl Stream {
     /// # Errors
     /// When the file cannot be read.
     pub fn get(&self, sequence: u64) -> std::io::Result<Option<Stored>> {
-        let found = self.live.read(|state| find(state, sequence));
-        found.map_or(Ok(None), |(segment, place, salt)| load(&segment, place, salt))
+        self.find(sequence).map_or(Ok(None), Found::read)
+    }
+
+    /// A message, if it is there; its content is perhaps on the disk. Reads nothing yet.
+    pub fn find(&self, sequence: u64) -> Option<Found> {
+        self.live.read(|state| Found::look(state, sequence))
     }
 
     /// The last message on a subject; as [`get`](Self::get).
@@ -149,10 +146,34 @@ impl Stream {
         })
     }
 
-    /// Messages that expired and wait to be moved, in streams whose expired messages become dead letters.
-    pub fn expired(&self, max: usize) -> Vec<u64> {
+    /// Up to `max` messages that expired and wait to be moved, in a stream whose expired messages become dead letters. What a worker has is not
+    /// among them: it may be done in a moment.
+    pub fn expired(&self, max: usize) -> Vec<Unsettled> {
         let now_ms = self.live.clock.now_ms();
-        self.live.read(|state| if state.core.config.dead_letter_expired { state.core.expired(now_ms, max) } else { Vec::new() })
+        self.live.read(|state| {
+            let core = &state.core;
+            if !core.config.dead_letter_expired {
+                return Vec::new();
+            }
+            let expired = core.expired(now_ms, max, |sequence| sequence <= core.visible() && !core.is_in_hand(sequence));
+            expired.into_iter().filter_map(|sequence| core.unsettled(sequence)).collect()
+        })
+    }
+
+    /// Lets go of messages that expired, which is counted as that. Tells how many were there.
+    ///
+    /// # Errors
+    /// When the stream is closed or the reserve used up.
+    pub async fn expire(&self, sequences: &[u64]) -> Result<usize, StoreError> {
+        self.live.act(|state, _| state.expire(sequences).map(|(count, lsn)| (count, Some(lsn)))).await
+    }
+
+    /// Up to `max` messages from `from` to `to`, with those who have not settled them.
+    pub fn unsettled(&self, from: u64, to: u64, max: usize) -> Vec<Unsettled> {
+        self.live.read(|state| {
+            let there = state.core.index.range(from..=to.min(state.core.visible())).map(|(sequence, _)| sequence);
+            there.take(max).filter_map(|sequence| state.core.unsettled(sequence)).collect()
+        })
     }
 
     /// How much is in it.

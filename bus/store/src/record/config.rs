@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use myelin_wire::Filter;
+use myelin_wire::limits::PAYLOAD_BYTES_CEILING;
 
 use super::{Malformed, Reader, Writer};
 use crate::config::{ConsumerConfig, Durability, Name, OnFull, Retention, StreamConfig};
@@ -10,6 +11,12 @@ use crate::consumer::millis;
 
 /// Where a duration may be absent.
 const NONE: u64 = u64::MAX;
+
+/// The last byte of a stream's configuration. The first bit is all that it was at first: a configuration of then is read as it was meant.
+const EXPIRED: u8 = 1;
+const EVICTED: u8 = 2;
+/// A limit of one message follows.
+const MESSAGE_BYTES: u8 = 4;
 
 pub(crate) fn write_stream(body: &mut Writer, config: &StreamConfig) {
     body.text(config.name.as_str()).u16(config.subjects.len() as u16);
@@ -32,7 +39,12 @@ pub(crate) fn write_stream(body: &mut Writer, config: &StreamConfig) {
         Durability::OsBuffered => 1,
         Durability::Memory => 2,
     });
-    body.u8(u8::from(config.dead_letter_expired));
+    let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+    let has_limit = config.message_bytes_max != PAYLOAD_BYTES_CEILING as u64;
+    body.u8(flag(config.dead_letter_expired, EXPIRED) | flag(config.dead_letter_evicted, EVICTED) | flag(has_limit, MESSAGE_BYTES));
+    if has_limit {
+        body.u64(config.message_bytes_max);
+    }
 }
 
 pub(crate) fn read_stream(reader: &mut Reader<'_>) -> Result<StreamConfig, Malformed> {
@@ -62,7 +74,14 @@ pub(crate) fn read_stream(reader: &mut Reader<'_>) -> Result<StreamConfig, Malfo
         2 => Durability::Memory,
         _ => return Err(Malformed),
     };
-    config.dead_letter_expired = reader.u8()? != 0;
+    let flags = reader.u8()?;
+    if flags & !(EXPIRED | EVICTED | MESSAGE_BYTES) != 0 {
+        return Err(Malformed);
+    }
+    (config.dead_letter_expired, config.dead_letter_evicted) = (flags & EXPIRED != 0, flags & EVICTED != 0);
+    if flags & MESSAGE_BYTES != 0 {
+        config.message_bytes_max = reader.u64()?;
+    }
     Ok(config)
 }
 
@@ -104,6 +123,7 @@ mod tests {
         assert_eq!(read_stream(&mut Reader(&body.0)), Ok(stream.clone()));
         (stream.retention, stream.on_full, stream.durability) = (Retention::Interest, OnFull::DropOldest, Durability::Memory);
         (stream.age_max, stream.dead_letter_expired, stream.messages_max) = (Some(Duration::from_secs(9)), true, 7);
+        (stream.dead_letter_evicted, stream.message_bytes_max) = (true, 4096);
         let mut body = Writer::default();
         write_stream(&mut body, &stream);
         assert_eq!(read_stream(&mut Reader(&body.0)), Ok(stream));

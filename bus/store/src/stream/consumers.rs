@@ -3,6 +3,7 @@
 use super::Core;
 use crate::config::{ConsumerConfig, Name, Retention};
 use crate::consumer::{Attempt, ConsumerState, Lease, Most, Settled};
+use crate::handle::Unsettled;
 use crate::stream::Entry;
 
 impl Core {
@@ -89,6 +90,20 @@ impl Core {
             self.drop_message(sequence);
         }
         settled
+    }
+
+    /// Whether some worker has a message.
+    pub(crate) fn is_in_hand(&self, sequence: u64) -> bool {
+        self.consumers.values().any(|consumer| consumer.is_in_hand(sequence))
+    }
+
+    /// Who has not settled a message, which is there.
+    pub(crate) fn unsettled(&self, sequence: u64) -> Option<Unsettled> {
+        let entry = self.index.get(sequence)?;
+        let wanting = || self.consumers.values().filter(|consumer| consumer.config.wants(&entry.subject));
+        let unsettled = wanting().filter(|consumer| !consumer.is_done_with(sequence));
+        let consumers = unsettled.map(|consumer| (consumer.config.name.clone(), consumer.attempts(sequence))).collect();
+        Some(Unsettled { sequence, consumers, is_wanted: wanting().next().is_some() })
     }
 
     /// Whether some consumer that wants a message is not done with it.

@@ -78,6 +78,10 @@ pub(crate) enum Refused {
     WrongLastSequence {
         last: u64,
     },
+    /// All up to this one would go for it, and somebody is to be told of them first.
+    MustMove {
+        to: u64,
+    },
 }
 
 impl Core {
@@ -98,13 +102,14 @@ impl Core {
         }
     }
 
-    /// Whether a message of this many bytes can be stored now. Changes nothing but what time alone changes.
+    /// Whether a message of this many bytes can be stored now, and what goes for it. Changes nothing but what time alone changes.
     pub(crate) fn prepare(
         &mut self,
         subject: &Subject,
         id: &str,
         expected_last: Option<u64>,
         record_bytes: u64,
+        may_evict_to: u64,
         now_ms: u64,
     ) -> Result<Result<Prepared, Deduplicated>, Refused> {
         self.dedup.expire(now_ms.saturating_sub(crate::consumer::millis(self.config.dedup_window)));
@@ -120,6 +125,9 @@ impl Core {
         let is_unwanted =
             self.config.retention == Retention::Interest && !self.consumers.values().any(|consumer| consumer.config.wants(subject));
         let evicts_to = if is_unwanted { 0 } else { self.evictions_for(record_bytes)? };
+        if self.config.dead_letter_evicted && evicts_to > may_evict_to {
+            return Err(Refused::MustMove { to: evicts_to });
+        }
         Ok(Ok(Prepared { sequence: self.last_sequence + 1, evicts_to, is_unwanted }))
     }
 

@@ -4,15 +4,15 @@ use super::Core;
 use crate::consumer::millis;
 
 impl Core {
-    /// Messages whose time is over. `None` of them if the operator wants them as dead letters: then they wait to be moved.
-    pub(crate) fn expired(&self, now_ms: u64, max: usize) -> Vec<u64> {
+    /// Up to `max` messages whose time is over, of those that may go.
+    pub(crate) fn expired(&self, now_ms: u64, max: usize, may_go: impl Fn(u64) -> bool) -> Vec<u64> {
         let mut expired = Vec::new();
         let by_age = self.config.age_max.map(|age| now_ms.saturating_sub(millis(age)));
         if let Some(before_ms) = by_age {
             let old = self.index.range(0..=u64::MAX).take_while(|(_, entry)| entry.stored_ms <= before_ms);
-            expired.extend(old.map(|(sequence, _)| sequence).take(max));
+            expired.extend(old.map(|(sequence, _)| sequence).filter(|sequence| may_go(*sequence)).take(max));
         }
-        expired.extend(self.index.expired_by_ttl(now_ms).take(max - expired.len()));
+        expired.extend(self.index.expired_by_ttl(now_ms).filter(|sequence| may_go(*sequence)).take(max - expired.len()));
         expired.sort_unstable();
         expired.dedup();
         expired

@@ -17,6 +17,7 @@ mod model;
 mod open;
 mod overlap;
 mod ranges;
+mod recent;
 mod replay;
 mod segments;
 mod snapshot;

@@ -2,15 +2,18 @@
 //!
 //! Synchronous, with the time as an argument. Whoever owns it takes the batch, writes it without holding the state, and gives it back.
 
+use bytes::Bytes;
 use myelin_wire::{Filter, Subject};
 
 use super::commit::Commits;
 use super::core::{Deduplicated, Refused};
+use super::recent::{RECENT_BYTES_MAX, Recent};
 use super::segments::Segments;
 use super::{Core, Entry};
 use crate::config::{ConsumerConfig, StreamConfig};
 use crate::consumer::{ATTEMPT_TEXT_BYTES_MAX, Attempt, Lease, Most, Outcome, Settled, millis};
 use crate::error::StoreError;
+use crate::handle;
 use crate::log::{Class, MarkFile, Tail};
 use crate::record::{
     AckRecord, AttemptRecord, DeliveredRecord, Kind, MessageRecord, Writer, cut, record_bytes, write_consumer, write_stream,
@@ -61,19 +64,26 @@ pub(crate) struct State {
     pub(super) commits: Commits,
     /// `tick` has nothing to do before this.
     pub(super) next_event_ms: u64,
+    pub(crate) recent: Recent,
 }
 
 impl State {
     /// Goes on where a log ended, in a fresh segment.
     pub(crate) fn new(core: Core, tail: Tail, segments: Segments, mark_file: MarkFile) -> Self {
         let commits = Commits::new(&core, &tail, mark_file);
-        let mut state = Self { core, tail, segments, commits, next_event_ms: 0 };
+        let mut state = Self { core, tail, segments, commits, next_event_ms: 0, recent: Recent::default() };
         state.snapshot(0);
         state
     }
 
     /// Stores a message, or finds that it is stored. The caller waits for the record to be durable.
+    #[cfg(test)]
     pub(crate) fn publish(&mut self, message: &NewMessage<'_>, now_ms: u64) -> Result<Stored, StoreError> {
+        self.publish_over(message, 0, now_ms)
+    }
+
+    /// As `publish`. Everything up to `may_evict_to` may go for it without a word, where others have to be moved first.
+    pub(crate) fn publish_over(&mut self, message: &NewMessage<'_>, may_evict_to: u64, now_ms: u64) -> Result<Stored, StoreError> {
         let id = cut(message.id, ID_BYTES_MAX);
         let mut record = MessageRecord {
             sequence: self.core.last_sequence() + 1,
@@ -88,12 +98,15 @@ impl State {
             payload: message.payload,
         };
         let bytes = record_bytes(record.front_bytes() + message.payload.len()) as u64;
-        let prepared = match self.core.prepare(message.subject, id, message.expected_last, bytes, now_ms) {
+        let prepared = match self.core.prepare(message.subject, id, message.expected_last, bytes, may_evict_to, now_ms) {
             Ok(Ok(prepared)) => prepared,
             // Its record may be on its way to the disk: what is durable includes everything before the next record.
             Ok(Err(Deduplicated { sequence })) => return Ok(Stored { sequence, is_duplicate: true, lsn: self.last_lsn() }),
             Err(Refused::Full { messages, bytes }) => return Err(StoreError::StreamFull { messages, bytes }),
             Err(Refused::WrongLastSequence { last }) => return Err(StoreError::WrongLastSequence { last }),
+            // What is on its way to the disk cannot be read yet.
+            Err(Refused::MustMove { to }) if to > self.core.visible() => return Err(StoreError::Busy),
+            Err(Refused::MustMove { to }) => return Err(StoreError::MustMove { to }),
         };
         (record.evicts_to, record.is_unwanted) = (prepared.evicts_to, prepared.is_unwanted);
         let front = record.front();
@@ -101,9 +114,48 @@ impl State {
         let entry =
             Entry { subject: message.subject.clone(), place, stored_ms: now_ms, expires_ms: message.expires_ms, due_ms: message.due_ms };
         self.note_expiry(&entry);
+        if !prepared.is_unwanted {
+            self.remember(&record);
+        }
         self.core.store(&prepared, entry, id);
         self.segments.has_message(prepared.sequence);
         Ok(Stored { sequence: prepared.sequence, is_duplicate: false, lsn: place.lsn })
+    }
+
+    /// Keeps a message for the workers that are about to be given it.
+    fn remember(&mut self, record: &MessageRecord<'_>) {
+        let is_read = self.core.consumers().next().is_some();
+        if !is_read || record.payload.len() + record.headers.len() > RECENT_BYTES_MAX {
+            return;
+        }
+        let Ok(subject) = Subject::new(record.subject) else { return };
+        // Copied: what the publisher gave may be a small piece of something large.
+        let headers = Bytes::copy_from_slice(record.headers);
+        let payload = Bytes::copy_from_slice(record.payload);
+        self.recent.push(handle::Stored {
+            sequence: record.sequence,
+            subject,
+            stored_ms: record.stored_ms,
+            expires_ms: (record.expires_ms != 0).then_some(record.expires_ms),
+            id: (!record.id.is_empty()).then(|| record.id.into()),
+            headers,
+            payload,
+        });
+    }
+
+    /// These expired, and somebody was told.
+    pub(crate) fn expire(&mut self, sequences: &[u64]) -> Result<(usize, u64), StoreError> {
+        let there: Vec<u64> = sequences.iter().copied().filter(|sequence| self.core.index.get(*sequence).is_some()).collect();
+        if there.is_empty() {
+            return Ok((0, self.last_lsn()));
+        }
+        let mut body = Writer::default();
+        there.iter().for_each(|sequence| {
+            body.u64(*sequence);
+        });
+        let place = self.put(Class::State, Kind::Expired, &[&body.0])?;
+        there.iter().for_each(|sequence| self.core.expire(*sequence));
+        Ok((there.len(), place.lsn))
     }
 
     /// Messages for a worker; see [`ConsumerState::lease`](crate::consumer::ConsumerState::lease).

@@ -4,8 +4,6 @@ use super::Entry;
 use super::state::{Failed, State};
 use crate::consumer::{ConsumerState, Outcome, millis};
 use crate::error::StoreError;
-use crate::log::Class;
-use crate::record::{Kind, Writer};
 
 impl State {
     /// What time alone does: silent workers lose their messages, old messages go. Does as much as there is room to note.
@@ -33,16 +31,9 @@ impl State {
         if self.core.config.dead_letter_expired {
             return Ok(());
         }
-        let expired = self.core.expired(now_ms, EXPIRED_AT_ONCE);
-        if !expired.is_empty() {
-            // Noted, since a longer age or another clock would let them come back at the next start.
-            let mut body = Writer::default();
-            expired.iter().for_each(|sequence| {
-                body.u64(*sequence);
-            });
-            self.put(Class::State, Kind::Expired, &[&body.0])?;
-            expired.into_iter().for_each(|sequence| self.core.expire(sequence));
-        }
+        let expired = self.core.expired(now_ms, EXPIRED_AT_ONCE, |_| true);
+        // Noted, since a longer age or another clock would let them come back at the next start.
+        self.expire(&expired)?;
         Ok(())
     }
 

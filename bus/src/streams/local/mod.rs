@@ -1,19 +1,23 @@
 //! Streams in a store of this process.
 
-use std::future::Future;
+mod many;
+mod readers;
+
 use std::path::PathBuf;
-use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use myelin_store::{
-    ConsumerConfig, ConsumerInfo, CreateError, Damage, Delivered, Name, OpenError, Publish, Store, StoreError, Stored, Stream,
-    StreamConfig, StreamInfo,
+    ConsumerConfig, ConsumerInfo, Damage, Delivered, Name, OpenError, Publish, Store, StoreError, Stored, Stream, StreamConfig, StreamInfo,
+    Unsettled,
 };
-use parking_lot::RwLock;
-use tokio::time::{Instant, sleep, timeout_at};
+use parking_lot::{Mutex, RwLock};
+use tokio::time::sleep;
 
-use super::engine::{Failure, Record, StreamEngine};
+use self::readers::Readers;
+use super::api::Serving;
+use super::engine::{Failure, Placed, Record, StreamEngine};
 use super::error::{ConsumeError, PublishDurableError, StreamError, chain};
 use super::verbs::Receipt;
 use crate::wire::{Filter, Subject};
@@ -40,13 +44,27 @@ pub(crate) struct Local {
     store: Store,
     /// Who stores what, so that a publish asks no stream that does not take it.
     takers: RwLock<Vec<(Vec<Filter>, Stream)>>,
+    /// The last number of a dead letter whose message was in no stream.
+    strays: AtomicU64,
+    /// Streams are made and changed one at a time, so that what is checked before holds.
+    making: tokio::sync::Mutex<()>,
+    readers: Readers,
+    /// Who answers requests about these streams and captures plain publishes for them.
+    server: Mutex<Weak<Serving>>,
 }
 
 impl Local {
     /// Opens the store. Blocks for about a second per gigabyte.
     pub(crate) fn open(config: &StoreConfig) -> Result<(Self, StoreReport), OpenError> {
         let opened = Store::open(&config.directory)?;
-        let local = Self { store: opened.store, takers: RwLock::default() };
+        let local = Self {
+            store: opened.store,
+            takers: RwLock::default(),
+            strays: AtomicU64::new(0),
+            making: tokio::sync::Mutex::default(),
+            readers: Readers::default(),
+            server: Mutex::default(),
+        };
         local.learn();
         Ok((local, StoreReport { damage: opened.damage, unopened: opened.unopened }))
     }
@@ -79,6 +97,56 @@ impl Local {
         self.takers.read().iter().map(|(filters, stream)| (stream.name().clone(), filters.clone())).collect()
     }
 
+    pub(crate) fn swept(&self) -> Vec<StreamConfig> {
+        let configs = self.store.streams().into_iter().map(|stream| stream.config());
+        configs.filter(|config| config.dead_letter_expired).collect()
+    }
+
+    pub(crate) fn expired(&self, stream: &Name, max: usize) -> Result<Vec<Unsettled>, StreamError> {
+        Ok(self.find(stream)?.expired(max))
+    }
+
+    pub(crate) async fn expire(&self, stream: &Name, sequences: &[u64]) -> Result<(), StreamError> {
+        self.find(stream)?.expire(sequences).await.map(drop).map_err(|error| StreamError::of(stream, error))
+    }
+
+    pub(crate) fn unsettled(&self, stream: &Name, from: u64, to: u64, max: usize) -> Result<Vec<Unsettled>, StreamError> {
+        Ok(self.find(stream)?.unsettled(from, to, max))
+    }
+
+    /// Who captures plain publishes.
+    pub(super) fn server(&self) -> Option<Arc<Serving>> {
+        self.server.lock().upgrade()
+    }
+
+    pub(super) fn set_server(&self, serving: &Arc<Serving>) {
+        *self.server.lock() = Arc::downgrade(serving);
+    }
+
+    /// A number for a message that is in no stream: the time, and 4,096 in each millisecond, so that those of an earlier process are lower. A
+    /// number beyond 2^53 would be another one after some reader of JSON.
+    pub(crate) fn stray_number(&self, now_ms: u64) -> u64 {
+        let next = |last: u64| Some((last + 1).max(now_ms << 12));
+        let last = self.strays.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap_or_default();
+        (last + 1).max(now_ms << 12)
+    }
+
+    /// Whether a stream may be changed to that.
+    fn check_change(&self, before: &StreamConfig, config: &StreamConfig) -> Result<(), StreamError> {
+        let fixed = |field| {
+            Err(StreamError::Invalid { field, reason: "of a stream that exists cannot be changed; delete it and make it anew".into() })
+        };
+        if before.retention != config.retention {
+            return fixed("retention");
+        }
+        if before.durability != config.durability {
+            return fixed("durability");
+        }
+        let others = self.store.streams().into_iter().map(|stream| stream.config());
+        let other = others.filter(|other| other.name != config.name).find(|other| other.shares_subjects(config));
+        other.map_or(Ok(()), |other| Err(StreamError::Overlap { other: other.name }))
+    }
+
     fn open_consumer(&self, stream: &Name, consumer: &Name) -> Result<myelin_store::Consumer, StreamError> {
         let found = self.find(stream)?.consumer(consumer);
         found.ok_or_else(|| StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() })
@@ -90,104 +158,33 @@ impl Local {
             consumer.release(sequence, delivery);
         }
     }
-
-    /// As `StreamEngine::lease`, up to a number of stored bytes, until `enough`.
-    pub(super) async fn lease_within(
-        &self,
-        stream: &Name,
-        consumer: &Name,
-        max: usize,
-        bytes_max: u64,
-        enough: impl Future<Output = ()>,
-    ) -> Result<Vec<Delivered>, ConsumeError> {
-        let consumer = self.open_consumer(stream, consumer)?;
-        let mut enough = pin!(enough);
-        loop {
-            // Registered before looking, so that nothing can come in between unseen.
-            let mut changed = pin!(consumer.stream().changed());
-            changed.as_mut().enable();
-            let leased = consumer.lease_within(max, bytes_max).await.map_err(|error| failed(stream, &consumer, error))?;
-            if !leased.is_empty() {
-                return Ok(leased);
-            }
-            let after = consumer.next_event_ms().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(consumer.stream().now_ms()) + 1));
-            let by_itself = async {
-                match after {
-                    Some(after) => sleep(after).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                () = enough.as_mut() => return Ok(Vec::new()),
-                // The next round looks.
-                () = changed => {}
-                () = by_itself => {}
-            }
-        }
-    }
-
-    /// Stores messages without headers, in their order; while there is no room, waits for some. Returns how many were stored.
-    pub(super) async fn store_all(
-        &self,
-        subject: &Subject,
-        payloads: &[Bytes],
-        patience: Duration,
-    ) -> (usize, Result<(), PublishDurableError>) {
-        let Some(stream) = self.taker(subject) else { return (0, Err(PublishDurableError::NoStream { subject: subject.clone() })) };
-        let messages: Vec<Publish> = payloads.iter().map(|payload| Publish::new(subject.clone(), payload.clone())).collect();
-        let (mut stored, end) = (0, Instant::now() + patience);
-        loop {
-            // Before trying, so that no room is made unseen.
-            let mut changed = pin!(stream.changed());
-            changed.as_mut().enable();
-            let (more, result) = stream.publish_all(&messages[stored..]).await;
-            stored += more;
-            match result {
-                Err(StoreError::StreamFull { .. } | StoreError::StorageFull) if Instant::now() < end => {
-                    drop(timeout_at(end, changed).await);
-                }
-                result => return (stored, result.map_err(|error| PublishDurableError::of(stream.name(), error))),
-            }
-        }
-    }
-
-    /// Settles messages by whichever delivery. Tells how many were not settled before.
-    pub(super) async fn ack_all(&self, stream: &Name, consumer: &Name, sequences: &[u64]) -> Result<usize, ConsumeError> {
-        let consumer = self.open_consumer(stream, consumer)?;
-        consumer.ack(sequences).await.map_err(|error| failed(stream, &consumer, error))
-    }
-
-    /// Gives the workers of these deliveries `ack_wait` once more.
-    pub(super) async fn extend_all(&self, stream: &Name, consumer: &Name, deliveries: &[(u64, u32)]) -> Result<(), ConsumeError> {
-        let consumer = self.open_consumer(stream, consumer)?;
-        consumer.extend_all(deliveries).await.map_err(|error| failed(stream, &consumer, error))?;
-        Ok(())
-    }
 }
 
 impl StreamEngine for Local {
     async fn put_stream(&self, config: &StreamConfig) -> Result<StreamInfo, StreamError> {
-        let stream = match self.store.create(config.clone()) {
-            Ok(stream) => stream,
-            Err(CreateError::Exists { .. }) => {
-                let stream = self.find(&config.name)?;
-                if stream.config() != *config {
-                    stream.update(config.clone()).await.map_err(|error| StreamError::of(&config.name, error))?;
-                }
-                stream
+        let _turn = self.making.lock().await;
+        let stream = if let Some(stream) = self.store.stream(&config.name) {
+            self.check_change(&stream.config(), config)?;
+            if stream.config() != *config {
+                stream.update(config.clone()).await.map_err(|error| StreamError::of(&config.name, error))?;
             }
-            Err(error) => return Err(StreamError::of_create(&config.name, error)),
+            stream
+        } else {
+            // Files are made for it.
+            let (store, asked) = (self.store.clone(), config.clone());
+            let made = self.readers.blocking(&config.name, move || store.create(asked)).await?;
+            made.map_err(|error| StreamError::of_create(&config.name, error))?
         };
         self.learn();
         Ok(stream.info())
     }
 
     async fn delete_stream(&self, stream: &Name) -> Result<bool, StreamError> {
-        let deleted =
-            self.store.delete(stream).map_err(|error| StreamError::Closed { stream: stream.clone(), cause: chain(&error).into() });
+        let _turn = self.making.lock().await;
+        let (store, name) = (self.store.clone(), stream.clone());
+        let deleted = self.readers.blocking(stream, move || store.delete(&name)).await?;
         self.learn();
-        deleted
+        deleted.map_err(|error| StreamError::Closed { stream: stream.clone(), cause: chain(&error).into() })
     }
 
     async fn stream(&self, stream: &Name) -> Result<StreamInfo, StreamError> {
@@ -198,7 +195,7 @@ impl StreamEngine for Local {
         Ok(self.infos())
     }
 
-    async fn store(&self, record: &Record) -> Result<Receipt, PublishDurableError> {
+    async fn store(&self, record: &Record) -> Result<Placed, PublishDurableError> {
         let no_stream = || PublishDurableError::NoStream { subject: record.subject.clone() };
         let stream = self.taker(&record.subject).ok_or_else(no_stream)?;
         let now_ms = stream.now_ms();
@@ -208,14 +205,19 @@ impl StreamEngine for Local {
         publish.headers = record.headers.clone();
         publish.expires_ms = record.ttl.map(after);
         publish.due_ms = record.delay.map(after);
-        publish.expected_last = record.expected_last;
-        let receipt = stream.publish(&publish).await.map_err(|error| PublishDurableError::of(stream.name(), error))?;
-        Ok(Receipt { stream: stream.name().clone(), sequence: receipt.sequence, is_duplicate: receipt.is_duplicate })
+        (publish.expected_last, publish.may_evict_to) = (record.expected_last, record.may_evict_to);
+        let name = stream.name().clone();
+        match stream.publish(&publish).await {
+            Ok(receipt) => Ok(Placed::Stored(Receipt { stream: name, sequence: receipt.sequence, is_duplicate: receipt.is_duplicate })),
+            Err(StoreError::MustMove { to }) => Ok(Placed::MustMove { stream: name, to }),
+            Err(error) => Err(PublishDurableError::of(&name, error)),
+        }
     }
 
     async fn get(&self, stream: &Name, sequence: u64) -> Result<Option<Stored>, StreamError> {
-        let found = self.find(stream)?.get(sequence);
-        found.map_err(|error| StreamError::Closed { stream: stream.clone(), cause: error.to_string().into() })
+        let Some(found) = self.find(stream)?.find(sequence) else { return Ok(None) };
+        let read = if found.is_here() { found.read() } else { self.readers.blocking(stream, || found.read()).await? };
+        read.map_err(|error| StreamError::Closed { stream: stream.clone(), cause: error.to_string().into() })
     }
 
     async fn sequences(&self, stream: &Name, from: u64, max: usize, filter: Option<&Filter>) -> Result<Vec<u64>, StreamError> {
@@ -238,6 +240,11 @@ impl StreamEngine for Local {
     async fn consumer(&self, stream: &Name, consumer: &Name) -> Result<ConsumerConfig, StreamError> {
         let config = self.open_consumer(stream, consumer)?.config();
         config.ok_or_else(|| StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() })
+    }
+
+    async fn consumer_info(&self, stream: &Name, consumer: &Name) -> Result<ConsumerInfo, StreamError> {
+        let info = self.open_consumer(stream, consumer)?.info();
+        info.ok_or_else(|| StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() })
     }
 
     async fn delete_consumer(&self, stream: &Name, consumer: &Name) -> Result<bool, StreamError> {

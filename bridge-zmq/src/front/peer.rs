@@ -72,6 +72,7 @@ pub struct Peer {
     pub(super) ours: SocketType,
     pub(super) traffic: Traffic,
     drops_counted: AtomicU64,
+    is_at_most_once: AtomicBool,
 }
 
 impl Peer {
@@ -92,6 +93,7 @@ impl Peer {
             ours: context.socket,
             traffic: Traffic::new(),
             drops_counted: AtomicU64::new(0),
+            is_at_most_once: AtomicBool::new(false),
         }
     }
 
@@ -129,6 +131,17 @@ impl Peer {
     #[must_use]
     pub fn answers_pings(&self) -> bool {
         self.session.minor >= 1
+    }
+
+    /// Whether its route serves it at most once although it promises more: the peer cannot tell what it took.
+    #[must_use]
+    pub fn is_at_most_once(&self) -> bool {
+        self.is_at_most_once.load(Ordering::Relaxed)
+    }
+
+    /// Notes it, for operators to see. Returns what was noted before.
+    pub fn mark_at_most_once(&self, is_so: bool) -> bool {
+        self.is_at_most_once.swap(is_so, Ordering::Relaxed)
     }
 
     /// The peer's address.

@@ -1,6 +1,6 @@
 //! Subscriptions without a queue, and the claim on the engine that all subscriptions have.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::bus::Shared;
 use crate::engine::{Attachment, EngineOps};
@@ -9,30 +9,59 @@ use crate::engine::{Attachment, EngineOps};
 #[derive(Debug)]
 #[must_use = "dropping it unsubscribes"]
 pub struct InlineSubscription {
-    _registration: Registration,
+    registration: Registration,
 }
 
 impl InlineSubscription {
     pub(crate) fn new(registration: Registration) -> Self {
-        Self { _registration: registration }
+        Self { registration }
+    }
+
+    /// The same for what its bus itself has: it keeps the bus alive no longer.
+    pub(crate) fn into_own(self) -> Self {
+        Self { registration: self.registration.into_own() }
     }
 }
 
 /// What the engine knows of a subscription, taken back on drop.
 #[derive(Debug)]
 pub(crate) struct Registration {
-    shared: Arc<Shared>,
+    shared: Claim,
     attachment: Attachment,
+}
+
+/// Whether a subscription keeps its bus alive.
+#[derive(Debug)]
+enum Claim {
+    Kept(Arc<Shared>),
+    /// The subscription is something that the bus itself has: kept by it, neither would ever go.
+    Own(Weak<Shared>),
 }
 
 impl Registration {
     pub(crate) fn new(shared: Arc<Shared>, attachment: Attachment) -> Self {
-        Self { shared, attachment }
+        Self { shared: Claim::Kept(shared), attachment }
+    }
+
+    /// Keeps the bus no longer.
+    pub(crate) fn into_own(mut self) -> Self {
+        if let Claim::Kept(shared) = &self.shared {
+            self.shared = Claim::Own(Arc::downgrade(shared));
+        }
+        self
     }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.shared.engine.detach(&self.attachment);
+        match &self.shared {
+            Claim::Kept(shared) => shared.engine.detach(&self.attachment),
+            // Without its bus there is no engine either that knows it.
+            Claim::Own(shared) => {
+                if let Some(shared) = shared.upgrade() {
+                    shared.engine.detach(&self.attachment);
+                }
+            }
+        }
     }
 }

@@ -17,7 +17,10 @@
 //! Limits: 8 MiB per payload (64 MiB at most), 65,536 messages or 8 MiB per subscription, 65,536 waiting requests, 1,048,576 subscriptions.
 
 mod bus;
+mod capabilities;
 mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod drain;
 mod engine;
 mod error;
@@ -40,6 +43,7 @@ mod turn;
 pub use myelin_wire as wire;
 
 pub use bus::Bus;
+pub use capabilities::{Capabilities, Storage};
 pub use config::EmbeddedConfig;
 pub use drain::Drained;
 pub use error::{ConnectError, NoResponders, PublishError, RequestError, SubscribeError};

@@ -9,7 +9,7 @@ use myelin_store::{ATTEMPT_TEXT_BYTES_MAX, Attempt, Name, Stored, StreamConfig};
 use serde_json::{Value, json};
 
 use super::engine::{Placed, Record, StreamEngine, Streams};
-use super::error::PublishDurableError;
+use super::error::{PublishDurableError, StreamError};
 use super::headers::{self, Headers};
 use super::reason::{DeadReason, Fault};
 use super::verbs::Receipt;
@@ -133,8 +133,10 @@ async fn store(engine: &Streams, letter: &Record) -> Result<Receipt, PublishDura
         Err(PublishDurableError::NoStream { .. }) => {}
         stored => return stored,
     }
-    // Another may have made the stream meanwhile, which is as good.
-    engine.put_stream(&stream_config()).await.ok();
+    // Another may have made the stream meanwhile, which is as good; without space there is none, and that is worth another try later.
+    if engine.put_stream(&stream_config()).await.is_err_and(|error| error == StreamError::StorageFull) {
+        return Err(PublishDurableError::StorageFull);
+    }
     put(engine, letter.clone()).await
 }
 

@@ -31,6 +31,8 @@ mod stream;
 
 pub use config::{ConsumerConfig, Durability, NAME_BYTES_MAX, Name, NameError, OnFull, Retention, StreamConfig};
 pub use consumer::{ATTEMPT_TEXT_BYTES_MAX, Attempt, Outcome};
+#[cfg(any(test, feature = "faulty"))]
+pub use disk::faulty::Faulty;
 pub use error::StoreError;
 pub use handle::{Consumer, ConsumerInfo, Delivered, Found, Leased, Publish, Receipt, Stored, Stream, StreamInfo, Unsettled};
 pub use store::{CreateError, Opened, Store};

@@ -14,7 +14,7 @@ use crate::config::{Name, StreamConfig};
 use crate::disk::{Disk, Real};
 use crate::handle::Stream;
 use crate::record::Salt;
-use crate::reserve::Reserve;
+use crate::reserve::{self, Reserve};
 use crate::stream::{self, Damage, Live, OpenError};
 
 /// Streams in a directory of this machine. Cloning shares it; [`close`](Self::close) ends it.
@@ -74,6 +74,13 @@ pub enum CreateError {
     Open(#[from] OpenError),
 }
 
+impl CreateError {
+    /// Whether there was no room on the disk.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Open(OpenError::Io { source, .. }) if reserve::is_full(source))
+    }
+}
+
 impl Store {
     /// Opens the store in `directory`, which is made if it is not there. Reads every stream from its beginning: about a second per gigabyte.
     ///
@@ -91,6 +98,15 @@ impl Store {
             return Err(failed(source));
         }
         Self::open_disk(Disk::Real(Real::new(directory)), Some(lock))
+    }
+
+    /// Opens a store on a disk that a test can break.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    #[cfg(feature = "faulty")]
+    pub fn open_faulty(disk: &crate::Faulty) -> Result<Opened, OpenError> {
+        Self::open_disk(Disk::Faulty(disk.clone()), None)
     }
 
     pub(crate) fn open_disk(disk: Disk, lock: Option<fs::File>) -> Result<Opened, OpenError> {

@@ -230,3 +230,6 @@ impl Serving {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

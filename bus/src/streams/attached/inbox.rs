@@ -53,7 +53,8 @@ impl Inbox {
         });
         let filter = Filter::new(&format!("{}*", inbox.prefix)).expect("a legal prefix");
         let subscription = bus.subscribe_inline(&filter, None, Intake(Arc::downgrade(&inbox)))?;
-        *inbox.subscription.lock() = Some(subscription);
+        // The bus has the inbox.
+        *inbox.subscription.lock() = Some(subscription.into_own());
         Ok(inbox)
     }
 

@@ -60,8 +60,12 @@ impl Local {
     /// Opens the store. Blocks for about a second per gigabyte.
     pub(crate) fn open(config: &StoreConfig) -> Result<(Self, StoreReport), OpenError> {
         let opened = Store::open(&config.directory)?;
+        Ok((Self::over(opened.store), StoreReport { damage: opened.damage, unopened: opened.unopened }))
+    }
+
+    pub(crate) fn over(store: Store) -> Self {
         let local = Self {
-            store: opened.store,
+            store,
             takers: RwLock::default(),
             strays: AtomicU64::new(0),
             making: tokio::sync::Mutex::default(),
@@ -70,7 +74,7 @@ impl Local {
             server: Mutex::default(),
         };
         local.learn();
-        Ok((local, StoreReport { damage: opened.damage, unopened: opened.unopened }))
+        local
     }
 
     /// Writes and syncs what is there. Blocks for as long as the disk takes.

@@ -1,21 +1,24 @@
-//! A disk in memory that loses power, runs full, and flips bits, as a seed says.
+//! A disk in memory that loses power, runs full, flips bits and refuses to read, as a seed or a test says.
 //!
 //! What was synced survives; of what was only written, each sector of 512 bytes survives or does not, as on a real one. Names are durable at
 //! once, because the real disk syncs its directories inside the same call. After power is lost, whatever was open is useless.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
+#[cfg(test)]
 use fastrand::Rng;
 use parking_lot::Mutex;
 
 /// The unit that a disk writes as a whole.
+#[cfg(test)]
 const SECTOR_BYTES: usize = 512;
 
 /// A disk that a test can break. Clones are the same disk.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Faulty(Arc<Mutex<State>>);
+pub struct Faulty(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 pub(crate) struct FaultyFile {
@@ -37,6 +40,8 @@ struct State {
     fuse: Option<u64>,
     /// Syncs fail from now on.
     is_broken: bool,
+    /// Names that cannot be opened.
+    unopenable: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -44,10 +49,13 @@ struct Inode {
     durable: Vec<u8>,
     current: Vec<u8>,
     unsynced: Vec<(usize, usize)>,
+    /// Bytes that cannot be read, as with a sector that went bad.
+    unreadable: Vec<Range<usize>>,
 }
 
 impl Faulty {
     /// Loses what was not synced, sector by sector, and gives power again.
+    #[cfg(test)]
     pub(crate) fn power_cycle(&self, rng: &mut Rng) {
         let mut state = self.0.lock();
         // All, none or some of it, so that the plain cases come up as often as the odd ones.
@@ -70,30 +78,31 @@ impl Faulty {
     }
 
     /// The process ends and another begins; the system keeps what was written.
-    pub(crate) fn process_ends(&self) {
+    pub fn process_ends(&self) {
         self.0.lock().restart();
     }
 
     /// Everything fails from the `operations`th operation that changes something on, as if power were gone.
-    pub(crate) fn fail_after(&self, operations: u64) {
+    pub fn fail_after(&self, operations: u64) {
         self.0.lock().fuse = Some(operations);
     }
 
     /// How many bytes fit in all; `None`: any number.
-    pub(crate) fn set_capacity(&self, bytes: Option<u64>) {
+    pub fn set_capacity(&self, bytes: Option<u64>) {
         self.0.lock().capacity = bytes;
     }
 
     /// Bytes that files take.
-    pub(crate) fn used(&self) -> u64 {
+    pub fn used(&self) -> u64 {
         self.0.lock().used()
     }
 
     /// Syncs fail until the next start.
-    pub(crate) fn break_syncs(&self) {
+    pub fn break_syncs(&self) {
         self.0.lock().is_broken = true;
     }
 
+    #[cfg(test)]
     pub(crate) fn flip(&self, name: &str, offset: usize, bit: u8) {
         self.damage(name, |content| {
             if let Some(byte) = content.get_mut(offset) {
@@ -102,6 +111,7 @@ impl Faulty {
         });
     }
 
+    #[cfg(test)]
     pub(crate) fn wipe(&self, name: &str, offset: usize, bytes: usize) {
         self.damage(name, |content| {
             let end = (offset + bytes).min(content.len());
@@ -109,12 +119,34 @@ impl Faulty {
         });
     }
 
+    /// Nobody can read these bytes any more.
+    pub(crate) fn make_unreadable(&self, name: &str, bytes: Range<usize>) {
+        let mut state = self.0.lock();
+        if let Some(inode) = state.names.get(name).copied().and_then(|inode| state.inodes.get_mut(&inode)) {
+            inode.unreadable.push(bytes);
+        }
+    }
+
+    /// Nobody can open this file any more.
+    pub(crate) fn make_unopenable(&self, name: &str) {
+        self.0.lock().unopenable.insert(name.to_owned());
+    }
+
+    /// Everything can be read again, as after a cable was plugged in.
+    pub(crate) fn heal(&self) {
+        let mut state = self.0.lock();
+        state.unopenable.clear();
+        state.inodes.values_mut().for_each(|inode| inode.unreadable.clear());
+    }
+
     /// Names and lengths of everything.
+    #[cfg(test)]
     pub(crate) fn files(&self) -> Vec<(String, usize)> {
         let state = self.0.lock();
         state.names.iter().map(|(name, inode)| (name.clone(), state.inodes[inode].current.len())).collect()
     }
 
+    #[cfg(test)]
     fn damage(&self, name: &str, damage: impl Fn(&mut Vec<u8>)) {
         let mut state = self.0.lock();
         if let Some(inode) = state.names.get(name).copied().and_then(|inode| state.inodes.get_mut(&inode)) {
@@ -144,7 +176,7 @@ impl Faulty {
             state.next_inode += 1;
             let inode = state.next_inode;
             let content = vec![0; bytes as usize];
-            state.inodes.insert(inode, Inode { durable: content.clone(), current: content, unsynced: Vec::new() });
+            state.inodes.insert(inode, Inode { durable: content.clone(), current: content, ..Inode::default() });
             state.names.insert(name.to_owned(), inode);
             Ok((inode, state.era))
         })?;
@@ -153,6 +185,9 @@ impl Faulty {
 
     pub(crate) fn open(&self, name: &str) -> io::Result<FaultyFile> {
         let state = self.0.lock();
+        if state.unopenable.contains(name) {
+            return Err(unreadable());
+        }
         let inode = *state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(self.file(inode, state.era))
     }
@@ -245,8 +280,12 @@ impl FaultyFile {
 
     pub(crate) fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.with(|state, inode| {
-            let from = offset as usize;
-            let content = state.inodes[&inode].current.get(from..from + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+            let (inode, from) = (&state.inodes[&inode], offset as usize);
+            let to = from + buffer.len();
+            if inode.unreadable.iter().any(|bad| bad.start < to && from < bad.end) {
+                return Err(unreadable());
+            }
+            let content = inode.current.get(from..to).ok_or(io::ErrorKind::UnexpectedEof)?;
             buffer.copy_from_slice(content);
             Ok(())
         })
@@ -287,4 +326,9 @@ impl FaultyFile {
             Ok(())
         })
     }
+}
+
+/// What a system says of a medium that fails.
+fn unreadable() -> io::Error {
+    rustix::io::Errno::IO.into()
 }

@@ -3,7 +3,7 @@
 //! Names are relative to the store's directory, with `/` between their parts. The set of disks is closed: the real one, and for tests one in
 //! memory that can lose power.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "faulty"))]
 pub(crate) mod faulty;
 mod real;
 
@@ -17,7 +17,7 @@ pub(crate) use self::real::{Real, RealFile};
 #[derive(Debug, Clone)]
 pub(crate) enum Disk {
     Real(Real),
-    #[cfg(test)]
+    #[cfg(any(test, feature = "faulty"))]
     Faulty(faulty::Faulty),
 }
 
@@ -25,7 +25,7 @@ pub(crate) enum Disk {
 #[derive(Debug)]
 pub(crate) enum File {
     Real(RealFile),
-    #[cfg(test)]
+    #[cfg(any(test, feature = "faulty"))]
     Faulty(faulty::FaultyFile),
 }
 
@@ -35,7 +35,7 @@ impl Disk {
     pub(crate) fn create(&self, name: &str, bytes: u64) -> io::Result<File> {
         match self {
             Self::Real(disk) => disk.create(name, bytes).map(File::Real),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(disk) => disk.create(name, bytes).map(File::Faulty),
         }
     }
@@ -43,7 +43,7 @@ impl Disk {
     pub(crate) fn open(&self, name: &str) -> io::Result<File> {
         match self {
             Self::Real(disk) => disk.open(name).map(File::Real),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(disk) => disk.open(name).map(File::Faulty),
         }
     }
@@ -52,7 +52,7 @@ impl Disk {
     pub(crate) fn create_directory(&self, name: &str) -> io::Result<()> {
         match self {
             Self::Real(disk) => disk.create_directory(name),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(disk) => disk.create_directory(name),
         }
     }
@@ -61,7 +61,7 @@ impl Disk {
     pub(crate) fn list(&self, directory: &str) -> io::Result<Vec<String>> {
         match self {
             Self::Real(disk) => disk.list(directory),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(disk) => disk.list(directory),
         }
     }
@@ -70,7 +70,7 @@ impl Disk {
     pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
         match self {
             Self::Real(disk) => disk.remove(name),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(disk) => disk.remove(name),
         }
     }
@@ -79,7 +79,7 @@ impl Disk {
     pub(crate) fn remove_directory(&self, name: &str) -> io::Result<()> {
         match self {
             Self::Real(disk) => disk.remove_directory(name),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(disk) => disk.remove_directory(name),
         }
     }
@@ -88,7 +88,7 @@ impl Disk {
     pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         match self {
             Self::Real(disk) => disk.rename(from, to),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(disk) => disk.rename(from, to),
         }
     }
@@ -103,11 +103,11 @@ impl Disk {
         self.rename(&fresh, name)
     }
 
-    /// Reads a small file whole; `None` if it is not there or larger than `bytes_max`.
+    /// Reads a small file whole; `None` if it is not there, larger than `bytes_max`, or cannot be read any more.
     pub(crate) fn read(&self, name: &str, bytes_max: usize) -> io::Result<Option<Bytes>> {
         let file = match self.open(name) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         let bytes = usize::try_from(file.len()?).unwrap_or(usize::MAX);
@@ -115,16 +115,34 @@ impl Disk {
             return Ok(None);
         }
         let mut content = vec![0; bytes];
-        file.read_exact_at(0, &mut content)?;
-        Ok(Some(Bytes::from(content)))
+        match file.read_exact_at(0, &mut content) {
+            Ok(()) => Ok(Some(Bytes::from(content))),
+            Err(error) if is_unreadable(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
+
+/// Whether an error means that the medium does not give back what was written. Anything else may go away by itself or by the operator's hand, and
+/// is no reason to go on without the file.
+pub(crate) fn is_unreadable(error: &io::Error) -> bool {
+    let told = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    told.is_some_and(|errno| MEDIUM_ERRORS.contains(&errno))
+}
+
+/// A failed read, and what file systems with checksums of their own say.
+const MEDIUM_ERRORS: &[rustix::io::Errno] = &[
+    rustix::io::Errno::IO,
+    rustix::io::Errno::BADMSG,
+    #[cfg(target_os = "linux")]
+    rustix::io::Errno::UCLEAN,
+];
 
 impl File {
     pub(crate) fn len(&self) -> io::Result<u64> {
         match self {
             Self::Real(file) => file.len(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(file) => file.len(),
         }
     }
@@ -133,7 +151,7 @@ impl File {
     pub(crate) fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         match self {
             Self::Real(file) => file.read_exact_at(offset, buffer),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(file) => file.read_exact_at(offset, buffer),
         }
     }
@@ -142,7 +160,7 @@ impl File {
     pub(crate) fn write_at(&self, offset: u64, content: &[u8]) -> io::Result<()> {
         match self {
             Self::Real(file) => file.write_at(offset, content),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(file) => file.write_at(offset, content),
         }
     }
@@ -151,7 +169,7 @@ impl File {
     pub(crate) fn sync(&self) -> io::Result<()> {
         match self {
             Self::Real(file) => file.sync(),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(file) => file.sync(),
         }
     }
@@ -160,7 +178,7 @@ impl File {
     pub(crate) fn set_len(&self, bytes: u64) -> io::Result<()> {
         match self {
             Self::Real(file) => file.set_len(bytes),
-            #[cfg(test)]
+            #[cfg(any(test, feature = "faulty"))]
             Self::Faulty(file) => file.set_len(bytes),
         }
     }

@@ -1,0 +1,166 @@
+//! Every case, once. A case that is not here does not run; a test of the suite's own sources finds it.
+
+use super::{Case, Need};
+
+/// Hands the list to another macro, behind what that one wants for itself.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_list {
+    ([$($to:tt)*] $($own:tt)*) => {
+        $($to)*! {
+            $($own)*
+            publish::every_matching_subscriber_gets_every_message_in_order;
+            publish::wildcards_stand_for_one_token_or_for_the_rest;
+            publish::a_body_arrives_in_the_form_in_which_it_was_sent;
+            publish::headers_reply_and_envelope_travel_with_their_message;
+            publish::what_was_published_before_is_not_kept;
+            publish::each_group_gets_one_copy_and_every_plain_subscriber_its_own;
+            publish::a_member_that_leaves_is_replaced;
+            publish::what_is_too_large_is_refused_before_anybody_gets_it;
+            overflow::drop_newest_keeps_what_came_first_and_counts_the_rest;
+            overflow::drop_oldest_keeps_what_came_last_and_counts_the_rest;
+            overflow::disconnect_ends_the_subscription_and_says_so;
+            overflow::block_loses_nothing;
+            overflow::block_makes_the_publisher_wait needs block_holds_publisher;
+            overflow::bytes_are_bounded_too_and_one_message_is_always_admitted;
+            overflow::one_slow_subscriber_slows_no_other;
+            requests::a_request_gets_its_reply;
+            requests::a_responder_sees_headers_and_frames;
+            requests::without_responders_a_request_fails_at_once;
+            requests::without_an_answer_a_request_times_out;
+            requests::a_late_reply_is_nobodys;
+            requests::the_first_reply_counts;
+            requests::concurrent_requests_get_their_own_replies;
+            requests::responders_in_a_group_share_the_requests;
+            requests::who_left_is_no_responder;
+            requests::a_request_that_is_too_large_is_not_sent;
+            streams::a_stream_is_made_once;
+            streams::a_stream_is_changed_and_keeps_what_it_has;
+            streams::a_stream_without_subjects_is_refused;
+            streams::streams_that_share_subjects_are_refused;
+            streams::info_tells_what_is_in_a_stream;
+            streams::a_message_is_kept_as_it_was_published;
+            streams::a_deleted_message_is_gone_and_its_sequence_is_not_used_again;
+            streams::purge_takes_what_its_filter_names;
+            streams::sequences_are_listed_from_a_place_on;
+            streams::a_deleted_stream_is_gone_and_may_begin_anew;
+            streams::what_left_is_counted needs departures_counted;
+            limits::a_full_stream_refuses_until_there_is_room;
+            limits::bytes_are_a_limit;
+            limits::drop_oldest_keeps_the_newest;
+            limits::drop_oldest_makes_room_for_a_large_one;
+            limits::age_is_a_limit;
+            limits::a_message_goes_when_its_own_time_is_over;
+            limits::with_limits_what_is_acked_stays;
+            limits::a_work_queue_lets_go_of_what_is_acked;
+            limits::interest_keeps_a_message_until_everybody_is_done;
+            limits::without_interest_nothing_is_kept;
+            limits::a_deleted_consumer_has_no_interest;
+            receipts::sequences_are_dense;
+            receipts::an_id_is_stored_once;
+            receipts::an_id_is_stored_once_by_whoever_is_first;
+            receipts::after_the_window_an_id_is_new;
+            receipts::an_id_outlives_its_message;
+            receipts::another_stream_has_ids_of_its_own;
+            receipts::a_message_may_expect_the_last_on_its_subject;
+            receipts::of_many_that_expect_the_same_one_is_stored;
+            receipts::a_delayed_message_comes_when_it_is_due;
+            receipts::what_no_stream_stores_is_refused;
+            receipts::what_is_too_large_to_store_is_refused;
+            consumers::a_consumer_goes_on_where_it_was;
+            consumers::consumers_of_one_stream_do_not_meet;
+            consumers::no_more_are_in_flight_than_allowed;
+            consumers::a_filter_chooses;
+            consumers::order_per_subject_is_kept;
+            consumers::each_message_goes_to_one_worker;
+            consumers::a_worker_waits_for_the_next_message;
+            consumers::a_fetch_takes_what_is_there;
+            consumers::lag_and_age_are_told;
+            consumers::a_work_queue_has_one_consumer_per_subject;
+            consumers::a_consumer_is_changed_and_stays_where_it_is;
+            consumers::settings_that_make_no_sense_are_refused;
+            consumers::a_missing_consumer_is_named;
+            consumers::a_deleted_consumer_is_gone;
+            consumers::a_waiting_worker_is_told_that_its_consumer_is_gone;
+            consumers::a_waiting_worker_is_told_that_its_stream_is_gone;
+            consumers::a_worker_that_stops_waiting_loses_nothing;
+            settling::what_is_acked_never_comes_again;
+            settling::silence_past_ack_wait_brings_a_message_again;
+            settling::a_nak_brings_a_message_again_with_its_reason;
+            settling::a_nak_with_a_delay_holds_back_its_message_only;
+            settling::a_worker_that_says_it_is_at_it_keeps_its_message;
+            settling::backoff_is_the_wait_after_a_nak;
+            settling::backoff_never_shortens_ack_wait;
+            settling::a_late_ack_counts;
+            settling::who_is_too_late_is_told needs stale_acks_told;
+            settling::a_late_nak_ends_nobody_elses_delivery needs stale_acks_told;
+            settling::what_comes_again_is_not_behind_what_is_new;
+            workers::a_dropped_job_comes_again_at_once;
+            workers::a_worker_that_is_aborted_gives_everything_back;
+            workers::a_worker_whose_connection_ends_is_noticed needs worker_death_noticed_by_connection;
+            workers::a_waiting_worker_that_goes_takes_no_message_along needs worker_death_noticed_by_connection;
+        }
+    };
+}
+
+/// Makes one `#[tokio::test]` of each case of the behaviour suite, for one engine.
+///
+/// The argument is the path of an `async fn() -> Fixture`; behind `skips:` stand the cases, in the order of the list, that the engine cannot
+/// run because of its [`Capabilities`](crate::Capabilities). A test of its own compares both with the list. Used once per module; `tokio` has
+/// to be a dependency of the crate that uses it.
+///
+/// ```ignore
+/// mod embedded {
+///     myelin_bus::conformance_tests!(super::embedded);
+/// }
+/// ```
+#[macro_export]
+macro_rules! conformance_tests {
+    ($fixture:path) => {
+        $crate::conformance_tests!($fixture, skips: []);
+    };
+    ($fixture:path, skips: [$($skipped:ident),* $(,)?]) => {
+        $crate::__conformance_list! { [$crate::__conformance_stamp] { $fixture } [$($skipped)*] }
+    };
+}
+
+/// Makes the tests.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_stamp {
+    ({ $fixture:path } [$($skipped:ident)*] $($module:ident::$case:ident $(needs $need:ident)?;)+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let fixture = $fixture().await;
+                $crate::conformance::run(stringify!($case), &fixture, $crate::conformance::$module::$case(&fixture)).await;
+                fixture.close().await;
+            }
+        )+
+
+        #[tokio::test]
+        async fn the_tests_are_the_cases_of_the_list() {
+            let fixture = $fixture().await;
+            $crate::conformance::check(&[$(stringify!($case)),+], &[$(stringify!($skipped)),*], &fixture);
+            fixture.close().await;
+        }
+    };
+}
+
+macro_rules! table {
+    ($($module:ident::$case:ident $(needs $need:ident)?;)+) => {
+        /// Every case, in order.
+        pub const CASES: &[Case] = &[$(Case { name: stringify!($case), need: need!($($need)?) }),+];
+    };
+}
+
+macro_rules! need {
+    () => {
+        None
+    };
+    ($need:ident) => {
+        Some(Need { name: stringify!($need), is_met: |capabilities| capabilities.$need })
+    };
+}
+
+__conformance_list! { [table] }

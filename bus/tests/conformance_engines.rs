@@ -1,0 +1,47 @@
+//! Every engine runs every case of the behaviour suite.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use myelin_bus::conformance::Fixture;
+use myelin_bus::listener::{Listener, ListenerConfig};
+use myelin_bus::streams::{StoreConfig, StreamServer, StreamServerMetrics};
+use myelin_bus::{Bus, EmbeddedConfig};
+use tempfile::TempDir;
+
+/// A bus with a store in this process, and where others reach it.
+struct Served {
+    bus: Bus,
+    url: String,
+    keeps: (StreamServer, Listener, TempDir),
+}
+
+async fn serve() -> Served {
+    let directory = tempfile::tempdir().unwrap();
+    let store = StoreConfig { directory: directory.path().to_owned() };
+    let (bus, _) = Bus::embedded_with_store(EmbeddedConfig::default(), &store).unwrap();
+    let server = StreamServer::start(&bus, StreamServerMetrics::default()).await.unwrap();
+    let config = ListenerConfig { address: ([127, 0, 0, 1], 0).into(), ..ListenerConfig::default() };
+    let listener = Listener::bind(bus.clone(), config).await.unwrap();
+    Served { bus, url: format!("nats://{}", listener.local_addr()), keeps: (server, listener, directory) }
+}
+
+/// The store is in this process, as for whoever links the crate.
+async fn embedded() -> Fixture {
+    let Served { bus, url, keeps } = serve().await;
+    Fixture::new(bus.clone(), bus, &url, keeps)
+}
+
+/// The store is behind a connection, as for the CLI and for agents that attach to a sidecar.
+async fn attached() -> Fixture {
+    let Served { bus, url, keeps } = serve().await;
+    let (first, second) = (Bus::connect(&url).await.unwrap(), Bus::connect(&url).await.unwrap());
+    Fixture::new(first, second, &url, (bus, keeps))
+}
+
+mod in_this_process {
+    myelin_bus::conformance_tests!(super::embedded);
+}
+
+mod behind_a_connection {
+    myelin_bus::conformance_tests!(super::attached, skips: [block_makes_the_publisher_wait]);
+}

@@ -84,8 +84,12 @@ pub(super) async fn bury(
     known.push(("Myelin-Dead-Attempts", Value::Array(attempts).to_string()));
     let payload = stored.map(|stored| stored.payload.clone()).unwrap_or_default();
     match store(engine, &letter(origin, (reason, fault), own, known, payload)).await {
+        Ok(_) => {
+            engine.count_letter(reason);
+            Ok(())
+        }
         // It was moved before, and the original was not acked yet.
-        Ok(_) | Err(PublishDurableError::WrongLastSequence { .. }) => Ok(()),
+        Err(PublishDurableError::WrongLastSequence { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -113,7 +117,11 @@ pub(super) async fn bury_stray(engine: &Streams, message: &Message, death: &Deat
         match store(engine, &letter(origin, (death.reason, death.fault), own, known, payload.clone())).await {
             // Another letter has this number, from before the clock was set back; the next one may be free.
             Err(PublishDurableError::WrongLastSequence { last }) => refused = PublishDurableError::WrongLastSequence { last },
-            stored => return stored,
+            Ok(receipt) => {
+                engine.count_letter(death.reason);
+                return Ok(receipt);
+            }
+            Err(error) => return Err(error),
         }
     }
     Err(refused)

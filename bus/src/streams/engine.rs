@@ -8,6 +8,7 @@ use myelin_store::{ConsumerConfig, ConsumerInfo, Delivered, Name, Outcome, Store
 use super::attached::Attached;
 use super::error::{ConsumeError, PublishDurableError, StreamError};
 use super::local::Local;
+use super::reason::DeadReason;
 use super::verbs::Receipt;
 use crate::wire::{Filter, Subject};
 
@@ -74,6 +75,21 @@ impl Streams {
     pub(crate) fn subjects(&self) -> Vec<(Name, Vec<Filter>)> {
         match self {
             Self::Local(engine) => engine.subjects(),
+            Self::Attached(_) => Vec::new(),
+        }
+    }
+
+    /// A letter was written that was not there before.
+    pub(crate) fn count_letter(&self, reason: DeadReason) {
+        if let Self::Local(engine) = self {
+            engine.count_letter(reason);
+        }
+    }
+
+    /// How many letters this process has written since its start.
+    pub(crate) fn letters(&self) -> Vec<(DeadReason, u64)> {
+        match self {
+            Self::Local(engine) => engine.letters(),
             Self::Attached(_) => Vec::new(),
         }
     }

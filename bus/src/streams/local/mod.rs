@@ -19,6 +19,7 @@ use self::readers::Readers;
 use super::api::Serving;
 use super::engine::{Failure, Placed, Record, StreamEngine};
 use super::error::{ConsumeError, PublishDurableError, StreamError, chain};
+use super::reason::DeadReason;
 use super::verbs::Receipt;
 use crate::wire::{Filter, Subject};
 
@@ -49,6 +50,8 @@ pub(crate) struct Local {
     /// Streams are made and changed one at a time, so that what is checked before holds.
     making: tokio::sync::Mutex<()>,
     readers: Readers,
+    /// Letters that were written since the start, by reason.
+    letters: [AtomicU64; DeadReason::ALL.len()],
     /// Who answers requests about these streams and captures plain publishes for them.
     server: Mutex<Weak<Serving>>,
 }
@@ -67,6 +70,7 @@ impl Local {
             strays: AtomicU64::new(0),
             making: tokio::sync::Mutex::default(),
             readers: Readers::default(),
+            letters: Default::default(),
             server: Mutex::default(),
         };
         local.learn();
@@ -125,6 +129,18 @@ impl Local {
 
     pub(super) fn set_server(&self, serving: &Arc<Serving>) {
         *self.server.lock() = Arc::downgrade(serving);
+    }
+
+    /// A letter was written that was not there before.
+    pub(crate) fn count_letter(&self, reason: DeadReason) {
+        if let Some(count) = self.letters.get(reason.index()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many letters were written since the start.
+    pub(crate) fn letters(&self) -> Vec<(DeadReason, u64)> {
+        DeadReason::ALL.into_iter().zip(self.letters.iter().map(|count| count.load(Ordering::Relaxed))).collect()
     }
 
     /// A number for a message that is in no stream: the time, and 4,096 in each millisecond, so that those of an earlier process are lower. A

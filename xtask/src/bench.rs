@@ -9,7 +9,7 @@ use crate::workspace::{Outcome, Workspace, need};
 /// The scenario that needs a libzmq of its own.
 const CURVE: &str = "curve";
 /// Where its harness is built.
-const CURVE_TARGET: &str = "target/system-libzmq";
+pub(crate) const CURVE_TARGET: &str = "target/system-libzmq";
 
 /// Which scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use clap::Args;
 
-use crate::bench::{Pick, bench, build, build_streams, harness};
+use crate::bench::{CURVE_TARGET, Pick, bench, build, build_streams, harness};
 use crate::fuzz;
 use crate::workspace::{Outcome, Workspace};
 
@@ -129,6 +129,9 @@ fn first_doc_line(text: &str) -> &str {
 impl Proof {
     fn command(&self) -> String {
         match self.how {
+            How::Scenario(Pick::Curve, scenario) => {
+                format!("{CURVE_TARGET}/release/myelin-loadtest bench {scenario} --sidecar target/release/myelin")
+            }
             How::Scenario(_, scenario) => format!("myelin-loadtest bench {scenario}"),
             How::Fuzz => "cargo +nightly fuzz run discovery, codec, session, curve, frames, envelope".to_owned(),
             How::Soak => SOAK.iter().fold("myelin-loadtest".to_owned(), |command, word| command + " " + word),
@@ -137,6 +140,19 @@ impl Proof {
                 let file = self.name.replace('-', "_");
                 format!("cargo test --release --package myelin-testkit --test {TEST_PREFIX}{file} -- --ignored --nocapture")
             }
+        }
+    }
+
+    /// What somebody who runs only the command has to know about it.
+    fn caution(&self) -> &'static str {
+        match self.how {
+            How::Scenario(Pick::Curve, _) => {
+                "; the harness has to be the one that the proof links with the system's libzmq, since the libzmq that an ordinary build compiles has no CURVE"
+            }
+            How::Test if self.name == INTEROP => {
+                "; the harness with the peers of other implementations has to be built before, which the proof does"
+            }
+            How::Scenario(..) | How::Fuzz | How::Soak | How::Test => "",
         }
     }
 }
@@ -207,11 +223,12 @@ fn machine() -> String {
 fn page(proof: &Proof, output: &str, holds: bool, machine: &str) -> String {
     let mark = if holds { "holds" } else { "does not hold" };
     format!(
-        "# Proof: {}\n\n{}\n\n- result: **{mark}**\n- again: `cargo xtask proof {}` (runs `{}`)\n- machine: {machine}\n\n```text\n{}\n```\n",
+        "# Proof: {}\n\n{}\n\n- result: **{mark}**\n- again: `cargo xtask proof {}` (runs `{}`{})\n- machine: {machine}\n\n```text\n{}\n```\n",
         proof.name,
         proof.promise,
         proof.name,
         proof.command(),
+        proof.caution(),
         output.trim_end()
     )
 }
@@ -227,6 +244,13 @@ mod tests {
         for part in ["restart-storm", "Nothing is lost.", "**holds**", "proof_restart_storm", "A Fast One", "all well"] {
             assert!(page.contains(part), "{part:?} is missing in {page}");
         }
+    }
+
+    #[test]
+    fn the_report_of_curve_names_the_harness_that_has_curve() {
+        let proof = Proof { name: "curve".to_owned(), promise: "It does.".to_owned(), how: How::Scenario(Pick::Curve, "curve") };
+        let page = page(&proof, "", true, "A Fast One");
+        assert!(page.contains("`cargo xtask proof curve` (runs `target/system-libzmq/release/myelin-loadtest bench curve"), "{page}");
     }
 
     #[test]

@@ -31,6 +31,12 @@ pub struct RouteMetrics {
     pub(crate) subscriptions_refused: Counter,
     /// Peers beyond the one that a side of a pair has.
     pub(crate) pair_peers_refused: Counter,
+    /// Requests that became dead letters.
+    pub(crate) requests_dead_lettered: Counter,
+    /// Requests that should have become dead letters and are not kept.
+    pub(crate) requests_not_kept: Counter,
+    /// Requests that were served and not watched, because too many were.
+    pub(crate) requests_unwatched: Counter,
     /// Messages of producers that durable pipelines stored.
     pub(crate) pipeline_stored: Counter,
     /// Messages that durable pipelines gave to consumers, redeliveries among them.
@@ -66,6 +72,13 @@ impl RouteMetrics {
         counter("replies_late", "Replies whose caller had gone", &self.replies_late);
         counter("subscriptions_refused", "Subscriptions beyond a subscriber's bound", &self.subscriptions_refused);
         counter("pair_peers_refused", "Peers closed because their side of a pair has one", &self.pair_peers_refused);
+        counter("requests_dead_lettered", "Requests without a reply that became dead letters", &self.requests_dead_lettered);
+        counter("requests_not_kept", "Requests without a reply that should have become dead letters and did not", &self.requests_not_kept);
+        counter(
+            "requests_unwatched",
+            "Requests that are no dead letters whatever happens, because too many were open",
+            &self.requests_unwatched,
+        );
         counter("pipeline_messages_stored", "Messages of producers that durable pipelines stored", &self.pipeline_stored);
         counter(
             "pipeline_messages_delivered",

@@ -93,6 +93,21 @@ impl Bridge {
         ending.join_all().await.into_iter().all(|is_stored| is_stored)
     }
 
+    /// Keeps the requests that are dead letters by now. Returns whether all of them are kept.
+    pub(super) async fn finish_letters(&self, deadline: Duration) -> bool {
+        let keeping = self.routes.lock().letters_kept();
+        let all = async {
+            for kept in keeping {
+                kept.await;
+            }
+        };
+        let is_done = tokio::time::timeout(deadline, all).await.is_ok();
+        if !is_done {
+            tracing::warn!("serve.drain_timeout passed before all requests without a reply were kept as dead letters");
+        }
+        is_done
+    }
+
     /// The pipelines that are kept in a stream.
     pub(super) fn pipelines_source(&self) -> PipelinesSource {
         let routes = Arc::clone(&self.routes);

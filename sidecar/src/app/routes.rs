@@ -38,13 +38,14 @@ impl Handle {
     async fn new(context: &RouteContext, config: &Config, route: &Route) -> Result<Self, RouteError> {
         let waiting = QueueBounds { bytes_max: config.limits.queue_bytes, requests_max: config.limits.queue_messages };
         Ok(match &route.kind {
-            RouteKind::Service { window, on_caller_gone, fail_fast, .. } => {
+            RouteKind::Service { window, on_caller_gone, fail_fast, dead_letter_requests, .. } => {
                 let on_caller_gone = match on_caller_gone {
                     Linger::Deliver => OnCallerGone::Deliver,
                     Linger::Drop => OnCallerGone::Drop,
                 };
                 let fail_fast = fail_fast.clone().map(Into::into);
-                let settings = ServiceConfig { window: *window as usize, on_caller_gone, waiting, fail_fast };
+                let dead_letter_requests = *dead_letter_requests;
+                let settings = ServiceConfig { window: *window as usize, on_caller_gone, waiting, fail_fast, dead_letter_requests };
                 Self::Service(Service::new(context, &route.name, settings)?)
             }
             RouteKind::Topic { overflow, .. } => Self::Topic(Topic::new(context, &route.name, overflow.unwrap_or(config.bus.overflow))?),
@@ -162,6 +163,15 @@ impl Routes {
                 Handle::Topic(_) => {}
             }
         }
+    }
+
+    /// For each service, its waiting until the requests that are dead letters are kept as such.
+    pub(super) fn letters_kept(&self) -> Vec<impl Future<Output = ()> + Send + use<>> {
+        let services = self.routes.iter().filter_map(|(_, handle)| match handle {
+            Handle::Service(service) => Some(service.letters_kept()),
+            _ => None,
+        });
+        services.collect()
     }
 
     /// The pipelines that are kept in a stream.

@@ -48,7 +48,7 @@ impl App {
             // While the bus still carries replies: a caller over NATS waits for its one on a subscription, which draining ends.
             settle(&bridge, deadline).await;
             // Before the bus, whose drain closes the store.
-            let stored = bridge.finish_pipelines(left(deadline)).await;
+            let stored = bridge.finish_pipelines(left(deadline)).await & bridge.finish_letters(left(deadline)).await;
             let answered = finish(&streams, deadline).await;
             let drained = drain(&bus, deadline).await;
             let closed = close(nats, &bridge, deadline).await;

@@ -157,7 +157,8 @@ fn route_json(route: &crate::config::Route) -> Json {
         entry["security"][name] = json!({ "value": setting.value.to_json(), "origin": origin_json(&setting.origin) });
     }
     match &route.kind {
-        RouteKind::Service { window, on_caller_gone, fail_fast, .. } => {
+        RouteKind::Service { window, on_caller_gone, fail_fast, dead_letter_requests, .. } => {
+            entry["dead_letter_requests"] = json!(dead_letter_requests);
             entry["window"] = json!(window);
             entry["on_caller_gone"] = json!(on_caller_gone.as_str());
             entry["fail_fast"] = json!(fail_fast);

@@ -35,6 +35,8 @@ pub(crate) enum RouteKind {
         on_caller_gone: Linger,
         /// The reply to send at once when no agent is attached; `None` stays silent, as an absent agent would.
         fail_fast: Option<String>,
+        /// Whether requests without a reply become dead letters.
+        dead_letter_requests: bool,
     },
     /// PUB agents reach SUB agents.
     Topic { publishers: Side, subscribers: Side, overflow: Option<Overflow> },

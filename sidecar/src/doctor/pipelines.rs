@@ -1,4 +1,4 @@
-//! Pipelines: how they keep their messages, and consumers that cannot tell what they took.
+//! What routes keep in the store, and consumers of pipelines that cannot tell what they took.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -22,11 +22,26 @@ const NAMED_MAX: usize = 5;
 
 /// What the configuration alone tells.
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = config.routes.iter().filter_map(|route| letters_without_store(config, route)).collect();
     let pipelines = config.routes.iter().filter_map(|route| match &route.kind {
         RouteKind::Pipeline { keeping, .. } => Some((route, keeping)),
         _ => None,
     });
-    pipelines.filter_map(|(route, keeping)| examine_one(config, route, keeping)).collect()
+    findings.extend(pipelines.filter_map(|(route, keeping)| examine_one(config, route, keeping)));
+    findings
+}
+
+/// `requests-without-store`
+fn letters_without_store(config: &Config, route: &Route) -> Option<Finding> {
+    let asks = matches!(route.kind, RouteKind::Service { dead_letter_requests: true, .. });
+    (asks && !config.store.enabled).then(|| Finding {
+        id: "requests-without-store",
+        severity: Severity::Error,
+        place: route.origin.to_string(),
+        what: format!("route {:?}.dead_letter_requests is true and store.enabled is false", route.name),
+        why: "dead letters are kept in the store".to_owned(),
+        fix: "set store.enabled = true, or dead_letter_requests = false".to_owned(),
+    })
 }
 
 /// `pipeline-without-store`, `pipeline-setting-unused`, `pipeline-bytes-too-few`

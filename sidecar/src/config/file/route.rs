@@ -49,7 +49,7 @@ impl Reader<'_> {
         let kind_name = self.required(table, at, &label, "kind", "write kind = \"service\", \"topic\", \"pipeline\" or \"pair\"");
         let name = self.required(table, at, &label, "name", "each route needs a unique name");
         let fields: &[&str] = match kind_name.as_deref() {
-            Some("service") => &["callers", "agents", "window", "on_caller_gone", "fail_fast"],
+            Some("service") => &["callers", "agents", "window", "on_caller_gone", "fail_fast", "dead_letter_requests"],
             Some("topic") => &["publishers", "subscribers", "overflow"],
             Some("pipeline") => {
                 &["producers", "consumers", "durable", "deliveries_max", "ack_wait", "messages_max", "bytes_max", "age_max"]
@@ -75,10 +75,11 @@ impl Reader<'_> {
         if self.errors.len() > errors_before {
             return None;
         }
-        let Fields { sides: [first, second], window, on_caller_gone, fail_fast, overflow, keeping, .. } = fields;
+        let Fields { sides: [first, second], window, on_caller_gone, fail_fast, overflow, keeping, dead_letter_requests, .. } = fields;
         let kind = match kind_name.as_deref() {
             Some("service") => {
-                RouteKind::Service { callers: first, agents: second, window: window.unwrap_or(1), on_caller_gone, fail_fast }
+                let window = window.unwrap_or(1);
+                RouteKind::Service { callers: first, agents: second, window, on_caller_gone, fail_fast, dead_letter_requests }
             }
             Some("topic") => RouteKind::Topic { publishers: first, subscribers: second, overflow },
             Some("pair") => RouteKind::Pair { a: first, b: second },
@@ -101,7 +102,7 @@ impl Reader<'_> {
             "window" => Kind::Count { min: 1, max: WINDOW_MAX },
             "on_caller_gone" => Kind::Choice(&["deliver", "drop"]),
             "overflow" => Kind::Choice(keys::OVERFLOWS),
-            "durable" => Kind::Bool,
+            "durable" | "dead_letter_requests" => Kind::Bool,
             "deliveries_max" => Kind::Count { min: 1, max: DELIVERIES_MAX },
             "ack_wait" => Kind::Duration { min: ACK_WAIT_MIN, max: DAY },
             "messages_max" => Kind::Count { min: 1, max: MESSAGES_MAX },
@@ -120,6 +121,7 @@ impl Reader<'_> {
         };
         match kind.check(&raw(value.get_ref())) {
             Ok(found) if fields.keeping.set(key, &found) => {}
+            Ok(Value::Bool(on)) => fields.dead_letter_requests = on,
             Ok(Value::Count(window)) => fields.window = u32::try_from(window).ok(),
             Ok(Value::Choice("drop")) => fields.on_caller_gone = Linger::Drop,
             Ok(Value::Choice(name)) if key == "overflow" => fields.overflow = Some(crate::config::typed::overflow(name)),
@@ -223,4 +225,5 @@ struct Fields<'a> {
     fail_fast: Option<String>,
     overflow: Option<Overflow>,
     keeping: Keeping,
+    dead_letter_requests: bool,
 }

@@ -1,6 +1,6 @@
 //! The ZMTP front: real sockets around the [`codec`](crate::codec).
 //!
-//! The path of a message in: `connection` reads a batch, the codec slices it, [`PeerHandler::received`] takes it, all in the task of the
+//! The path of a message in: `conversation` waits for a batch, `intake` reads it, the codec slices it, [`PeerHandler::received`] takes it, all in the task of the
 //! connection. The path out: [`Peer::send`] writes to the socket in the task of whoever has the message.
 //!
 //! Invariants:
@@ -15,14 +15,17 @@ mod config;
 mod connection;
 mod connections;
 mod connector;
+mod conversation;
 mod endpoint;
 mod establish;
 mod heartbeat;
 mod identities;
+mod intake;
 mod listener;
 mod peer;
 mod peers;
 mod pending;
+mod reason;
 mod secrets;
 mod source;
 mod stream;
@@ -53,8 +56,9 @@ pub use self::config::{FrontConfig, HeartbeatConfig, IdentityPolicy, ReconnectCo
 pub use self::connector::{Connector, ConnectorState};
 pub use self::endpoint::{Endpoint, EndpointError, Host};
 pub use self::listener::{BindError, Listener};
-pub use self::peer::{DisconnectReason, Peer, PeerId, SubscriptionChange};
+pub use self::peer::{Peer, PeerId, SubscriptionChange};
 pub use self::peers::{FailedHandshake, PeerPage, PeerQuery, PeerStatus};
+pub use self::reason::DisconnectReason;
 pub use self::secrets::{SecretFileError, read_public, read_secrets};
 pub use self::traffic::Passed;
 pub use self::undelivered::Undelivered;

@@ -68,6 +68,8 @@ pub struct PeerStatus {
     pub queued: Queued,
     /// Messages that were dropped instead of reaching it.
     pub dropped: u64,
+    /// Whether its route serves it at most once although it promises more, see [`Peer::is_at_most_once`].
+    pub is_at_most_once: bool,
     /// What came from it.
     pub received: Passed,
     /// What was queued for it.
@@ -187,6 +189,7 @@ impl Peer {
             silent: self.traffic.idle(now),
             queued: self.outlet().queued(),
             dropped: self.outlet().dropped(),
+            is_at_most_once: self.is_at_most_once(),
             received: self.traffic.received(),
             sent: self.traffic.sent(),
         }

@@ -188,11 +188,13 @@ pub(crate) trait StreamEngine {
 }
 
 /// Forwards to the engine in use.
+/// The future of a request over a connection is several times as large as that of the store. Boxed, it makes nobody pay for it who has a store: of
+/// those there may be thousands at a time, each moved and allocated whole.
 macro_rules! forward {
     ($self:ident, $method:ident($($argument:expr),*)) => {
         match $self {
             Self::Local(engine) => engine.$method($($argument),*).await,
-            Self::Attached(engine) => engine.$method($($argument),*).await,
+            Self::Attached(engine) => Box::pin(engine.$method($($argument),*)).await,
         }
     };
 }

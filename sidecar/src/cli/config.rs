@@ -165,7 +165,16 @@ fn route_json(route: &crate::config::Route) -> Json {
         RouteKind::Topic { overflow, .. } => {
             entry["overflow"] = json!(overflow.map(myelin_bus::Overflow::as_str));
         }
-        RouteKind::Pipeline { .. } | RouteKind::Pair { .. } => {}
+        RouteKind::Pipeline { keeping, .. } => {
+            let duration = |time: Option<std::time::Duration>| time.map(crate::config::show_duration);
+            entry["durable"] = json!(keeping.durable);
+            entry["deliveries_max"] = json!(keeping.deliveries_max);
+            entry["ack_wait"] = json!(duration(keeping.ack_wait));
+            entry["messages_max"] = json!(keeping.messages_max);
+            entry["bytes_max"] = json!(keeping.bytes_max);
+            entry["age_max"] = json!(duration(keeping.age_max));
+        }
+        RouteKind::Pair { .. } => {}
     }
     entry
 }

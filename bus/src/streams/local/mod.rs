@@ -1,9 +1,9 @@
 //! Streams in a store of this process.
 
+mod many;
 mod readers;
 
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use myelin_store::{
     Unsettled,
 };
 use parking_lot::{Mutex, RwLock};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::sleep;
 
 use self::readers::Readers;
 use super::api::Serving;
@@ -272,22 +272,12 @@ impl StreamEngine for Local {
     }
 
     async fn lease(&self, stream: &Name, consumer: &Name, max: usize, wait: Duration) -> Result<Vec<Delivered>, ConsumeError> {
-        let consumer = self.open_consumer(stream, consumer)?;
-        let end = Instant::now() + wait;
-        loop {
-            // Registered before looking, so that nothing can come in between unseen.
-            let mut changed = pin!(consumer.stream().changed());
-            changed.as_mut().enable();
-            let leased = consumer.take(max).await.map_err(|error| failed(stream, &consumer, error))?;
-            if !leased.is_empty() || Instant::now() >= end {
-                return self.readers.read(&consumer, leased).await;
+        let enough = async {
+            if !wait.is_zero() {
+                sleep(wait).await;
             }
-            let by_itself =
-                consumer.next_event_ms().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(consumer.stream().now_ms()) + 1));
-            let until = by_itself.map_or(end, |after| end.min(Instant::now() + after));
-            // Over or changed: the next round looks.
-            drop(timeout_at(until, changed).await);
-        }
+        };
+        self.lease_within(stream, consumer, max, u64::MAX, enough).await
     }
 
     async fn ack(&self, stream: &Name, consumer: &Name, sequence: u64, _delivery: u32) -> Result<bool, ConsumeError> {

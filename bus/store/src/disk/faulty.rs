@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 #[cfg(test)]
 use fastrand::Rng;
@@ -42,6 +44,10 @@ struct State {
     is_broken: bool,
     /// Names that cannot be opened.
     unopenable: BTreeSet<String>,
+    /// How long the sync of a segment takes.
+    slowness: Duration,
+    /// Syncs of each file.
+    syncs: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +108,20 @@ impl Faulty {
         self.0.lock().is_broken = true;
     }
 
+    /// From now on, syncing a segment takes this long.
+    #[cfg(test)]
+    pub(crate) fn slow_down(&self, slowness: Duration) {
+        self.0.lock().slowness = slowness;
+    }
+
+    /// Syncs of all segments that there are.
+    #[cfg(test)]
+    pub(crate) fn segment_syncs(&self) -> u64 {
+        let state = self.0.lock();
+        let segments = state.names.iter().filter(|(name, _)| is_segment(name));
+        segments.filter_map(|(_, inode)| state.syncs.get(inode)).sum()
+    }
+
     #[cfg(test)]
     pub(crate) fn flip(&self, name: &str, offset: usize, bit: u8) {
         self.damage(name, |content| {
@@ -120,6 +140,7 @@ impl Faulty {
     }
 
     /// Nobody can read these bytes any more.
+    #[cfg(test)]
     pub(crate) fn make_unreadable(&self, name: &str, bytes: Range<usize>) {
         let mut state = self.0.lock();
         if let Some(inode) = state.names.get(name).copied().and_then(|inode| state.inodes.get_mut(&inode)) {
@@ -128,11 +149,13 @@ impl Faulty {
     }
 
     /// Nobody can open this file any more.
+    #[cfg(test)]
     pub(crate) fn make_unopenable(&self, name: &str) {
         self.0.lock().unopenable.insert(name.to_owned());
     }
 
     /// Everything can be read again, as after a cable was plugged in.
+    #[cfg(test)]
     pub(crate) fn heal(&self) {
         let mut state = self.0.lock();
         state.unopenable.clear();
@@ -253,6 +276,11 @@ impl State {
         self.names.remove(name);
     }
 
+    fn slowness_of(&self, inode: u64) -> Duration {
+        let is_segment = self.names.iter().any(|(name, of)| *of == inode && is_segment(name));
+        if is_segment { self.slowness } else { Duration::ZERO }
+    }
+
     fn burn(&mut self) -> io::Result<()> {
         match &mut self.fuse {
             Some(0) => Err(io::Error::other("no power")),
@@ -263,6 +291,10 @@ impl State {
             None => Ok(()),
         }
     }
+}
+
+fn is_segment(name: &str) -> bool {
+    name.ends_with(".seg")
 }
 
 impl FaultyFile {
@@ -303,8 +335,13 @@ impl FaultyFile {
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
+        let slowness = self.disk.0.lock().slowness_of(self.inode);
+        if !slowness.is_zero() {
+            thread::sleep(slowness);
+        }
         self.with(|state, inode| {
             state.burn()?;
+            *state.syncs.entry(inode).or_default() += 1;
             if state.is_broken {
                 return Err(io::Error::other("the disk is broken"));
             }

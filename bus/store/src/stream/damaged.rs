@@ -5,7 +5,7 @@ use myelin_wire::{Filter, Subject};
 
 use super::{Damage, Failed, NewMessage, State, create, open};
 use crate::config::{ConsumerConfig, Name, StreamConfig};
-use crate::consumer::Outcome;
+use crate::consumer::{Most, Outcome};
 use crate::disk::Disk;
 use crate::disk::faulty::Faulty;
 use crate::log::Place;
@@ -251,7 +251,7 @@ fn a_lost_delivery_loses_no_message_for_its_consumer() {
     }
     let before = bench.place(5);
     let file = bench.file(5);
-    assert_eq!(bench.state.lease(key, 5, 1000).unwrap().len(), 5);
+    assert_eq!(bench.state.lease(key, Most::messages(5), 1000).unwrap().len(), 5);
     bench.commit();
     bench.state.ack(key, &[4]).unwrap();
     let failed = Failed { key, sequence: 3, delivery: 1, outcome: Outcome::Nak, error: "no", delay_ms: Some(0) };
@@ -259,7 +259,8 @@ fn a_lost_delivery_loses_no_message_for_its_consumer() {
     bench.commit();
     bench.disk.flip(&file, before.offset as usize + before.bytes + 40, 0);
     assert_eq!(bench.reopen().len(), 1);
-    let again: Vec<_> = bench.state.lease(key, 9, 2000).unwrap().iter().map(|lease| (lease.sequence, lease.deliveries)).collect();
+    let again: Vec<_> =
+        bench.state.lease(key, Most::messages(9), 2000).unwrap().iter().map(|lease| (lease.sequence, lease.deliveries)).collect();
     assert_eq!(again, [(3, 2), (1, 1), (2, 1), (5, 1)]);
 }
 
@@ -277,7 +278,7 @@ fn a_lost_consumer_is_no_reason_to_drop_what_it_wanted() {
     for sequence in 1..=3 {
         bench.publish(&payload(sequence));
     }
-    assert_eq!(bench.state.lease(one, 3, 1000).unwrap().len(), 3);
+    assert_eq!(bench.state.lease(one, Most::messages(3), 1000).unwrap().len(), 3);
     bench.state.ack(one, &[1, 2, 3]).unwrap();
     bench.commit();
     // The record of the second consumer is the one before the first message.

@@ -122,7 +122,10 @@ impl Bus {
             return (0, Err(PublishDurableError::NoStream { subject: subject.clone() }));
         };
         let (stored, result) = match streams {
-            Streams::Local(local) => local.store_all(subject, batch.payloads.make_contiguous(), patience).await,
+            Streams::Local(local) if !local.moves_evicted(subject) => {
+                local.store_all(subject, batch.payloads.make_contiguous(), patience).await
+            }
+            // Each may have to wait for letters of what goes for it.
             other => one_by_one(other, subject, batch.payloads.make_contiguous()).await,
         };
         batch.drop_stored(stored);

@@ -105,6 +105,11 @@ impl Local {
         self.takers.read().iter().map(|(filters, stream)| (stream.name().clone(), filters.clone())).collect()
     }
 
+    /// Whether what goes for a message on this subject becomes a dead letter first.
+    pub(super) fn moves_evicted(&self, subject: &Subject) -> bool {
+        self.taker(subject).is_some_and(|stream| stream.config().dead_letter_evicted)
+    }
+
     pub(crate) fn swept(&self) -> Vec<StreamConfig> {
         let configs = self.store.streams().into_iter().map(|stream| stream.config());
         configs.filter(|config| config.dead_letter_expired).collect()

@@ -59,8 +59,8 @@ async fn begins(count: usize, bytes: usize, expected: usize) {
         }
     };
     let serving = Arc::clone(&server.serving);
-    let token = serving.token.clone();
-    let reading = tokio::spawn(async move { read_until(serving, subscription, &token, handle).await });
+    let (token, tracker) = (serving.token.clone(), serving.tracker.clone());
+    let reading = tokio::spawn(async move { read_until(serving, subscription, &token, &tracker, handle).await });
     let subject = Subject::new("work").unwrap();
     let publishing = tokio::spawn({
         let bus = bus.clone();

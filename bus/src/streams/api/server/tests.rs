@@ -148,6 +148,7 @@ async fn one_waiting_worker_too_many_is_told_and_the_others_wait_on() {
     ask().await;
     assert!(timeout(Duration::from_millis(200), inbox.next()).await.is_err(), "it waits too");
     drop(taken);
-    server.shutdown(PATIENCE).await;
+    // It waits for the word about the message that was taken, which never comes.
+    server.shutdown(Duration::from_secs(1)).await;
     assert_eq!(server.serving.waiting.available_permits(), WAITING_MAX, "nobody waits any more");
 }

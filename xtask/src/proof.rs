@@ -152,7 +152,7 @@ impl Proof {
             How::Test if self.name == INTEROP => {
                 "; the harness with the peers of other implementations has to be built before, which the proof does"
             }
-            How::Scenario(..) | How::Fuzz | How::Soak | How::Test => "",
+            How::Scenario(..) | How::Fuzz | How::Soak | How::SoakStreams | How::Test => "",
         }
     }
 }

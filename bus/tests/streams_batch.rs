@@ -1,6 +1,8 @@
 //! Many messages in one go: a batch is stored in its order up to the first that is refused, what is fetched is bounded in bytes, and leases are
 //! settled together.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::future::{pending, ready};
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! Several messages in one go: stored in their order up to the first that is refused, and leased up to a number of bytes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use bytes::Bytes;
 use myelin_store::{ConsumerConfig, Name, Publish, Retention, Store, StoreError, Stream, StreamConfig};
 use myelin_wire::{Filter, Subject};

@@ -103,7 +103,7 @@ impl Agents {
     fn submit(&self, request: Request) -> Option<Pressure> {
         let caller = self.caller_of(&request);
         let bytes = request.len();
-        let reply = self.letters.as_ref().and(request.reply.clone());
+        let reply = self.letters.as_ref().and_then(|_| request.reply.clone());
         let mut state = self.state.lock();
         match state.pool.submit(caller, request, bytes, Request::detached) {
             Placed::Waits => {

@@ -44,9 +44,8 @@ async fn ack(consumers: &Consumers, leases: &[Lease]) {
     let mut is_told = false;
     while !leases.is_empty() {
         match consumers.consumer.ack_all(leases).await {
-            Ok(_) => return,
-            // With their stream.
-            Err(ConsumeError::Stream(StreamError::NoStream { .. } | StreamError::NoConsumer { .. })) => return,
+            // Or gone with their stream.
+            Ok(_) | Err(ConsumeError::Stream(StreamError::NoStream { .. } | StreamError::NoConsumer { .. })) => return,
             Err(error) if is_told => drop(error),
             Err(error) => {
                 is_told = true;

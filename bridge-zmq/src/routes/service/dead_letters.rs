@@ -17,7 +17,8 @@
 //! taken for the oldest request that has no reply.
 //!
 //! Bounds: as many bytes and requests watched as may wait for the route's agents, and as many again on their way to the disk. Beyond
-//! that requests are served and not watched, and letters are not kept; both are counted.
+//! that requests are served and not watched, and letters are not kept; both are counted. A stop of the sidecar keeps the letters there are; requests
+//! that are open when the store closes are none yet.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -34,6 +34,7 @@ const YIELD_BYTES: usize = 64 * 1024;
 enum Event {
     Read(io::Result<usize>),
     Relieved,
+    Left,
     Closed,
     Outlet(OutletError),
     Timer,
@@ -76,6 +77,7 @@ impl<'a> Conversation<'a> {
         let mut relief = self.on_input()?.map(relief_of);
         let mut timer = pin!(sleep_until(self.deadline()));
         let mut read_since_yield = 0;
+        let mut has_left = false;
         for turn in 0u32.. {
             if read_since_yield >= YIELD_BYTES {
                 read_since_yield = 0;
@@ -91,7 +93,7 @@ impl<'a> Conversation<'a> {
                     if closed.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(Event::Closed);
                     }
-                    if let Poll::Ready(error) = drive.as_mut().poll(cx) {
+                    if !has_left && let Poll::Ready(error) = drive.as_mut().poll(cx) {
                         return Poll::Ready(Event::Outlet(error));
                     }
                     if timer.as_mut().poll(cx).is_ready() {
@@ -115,6 +117,12 @@ impl<'a> Conversation<'a> {
                     relief = None;
                     self.heartbeat.resume(Instant::now());
                 }
+                // What it said before is still meant, and its place among the connections is what bounds how much of that waits: the end is read
+                // when its turn comes.
+                Event::Left => {
+                    peer.leave();
+                    has_left = true;
+                }
                 Event::Closed => return Err(peer.take_reason().unwrap_or(DisconnectReason::Shutdown)),
                 Event::Outlet(error) => return Err(peer.take_reason().unwrap_or(DisconnectReason::Outlet(error))),
                 Event::Timer => {
@@ -126,11 +134,18 @@ impl<'a> Conversation<'a> {
         Err(DisconnectReason::Shutdown)
     }
 
-    /// The next input: relief while there is pressure, else bytes.
+    /// The next input: relief while there is pressure, or that the peer has left meanwhile; else bytes.
     async fn input(&mut self, reader: &mut Reader, relief: &mut Option<Relief>) -> Event {
         if let Some(relief) = relief {
-            relief.await;
-            return Event::Relieved;
+            if self.peer.has_left() {
+                relief.await;
+                return Event::Relieved;
+            }
+            return tokio::select! {
+                biased;
+                () = relief => Event::Relieved,
+                () = reader.ended() => Event::Left,
+            };
         }
         Event::Read(self.intake.read(reader).await)
     }

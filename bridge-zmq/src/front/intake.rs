@@ -116,7 +116,8 @@ impl<'a> Intake<'a> {
         if self.pongs.len() > threshold {
             let taken = self.peer.outlet().push_control(&self.pongs);
             self.pongs.clear();
-            if !taken {
+            // One that has left asked before it did.
+            if !taken && !self.peer.has_left() {
                 return Err(DisconnectReason::ControlOverflow);
             }
         }

@@ -6,6 +6,7 @@
 //! Invariants:
 //! - **One task per connection**, owned by the front's tracker and ended by its token.
 //! - **Backpressure is not reading.** While a handler's pressure lasts, nothing is read from that peer, and its silence is not held against it.
+//!   Its end is noticed all the same: it gives up its identity and what waits for it, and keeps its place until what it said is read.
 //! - **Once each.** [`PeerHandler::disconnected`] follows every [`PeerHandler::connected`], also when the handler panics.
 
 mod bind;

@@ -66,6 +66,7 @@ pub struct Peer {
     overflow: Overflow,
     pub(super) token: CancellationToken,
     closing: AtomicBool,
+    left: AtomicBool,
     reason: Mutex<Option<DisconnectReason>>,
     metrics: Metrics,
     pub(super) tag: Arc<Tag>,
@@ -87,6 +88,7 @@ impl Peer {
             overflow: queue.overflow,
             token,
             closing: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             reason: Mutex::new(None),
             metrics: context.metrics.clone(),
             tag: Arc::clone(&context.tag),
@@ -215,6 +217,19 @@ impl Peer {
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Whether the peer closed the connection while it was held back. It hears nothing any more; what it said before is read, and the connection
+    /// over, when the pressure is.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+
+    /// Notes that it has left, and gives up what waited for it.
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+        self.outlet.close();
     }
 
     pub(super) fn take_reason(&self) -> Option<DisconnectReason> {

@@ -64,6 +64,8 @@ pub struct PeerStatus {
     pub since: SystemTime,
     /// How long nothing came from it.
     pub silent: Duration,
+    /// Whether it has left: it was held back, and what it said before it closed the connection is still to be read.
+    pub has_left: bool,
     /// What waits for it to read.
     pub queued: Queued,
     /// Messages that were dropped instead of reaching it.
@@ -187,6 +189,7 @@ impl Peer {
             remote: self.remote().to_string(),
             since: self.traffic.since,
             silent: self.traffic.idle(now),
+            has_left: self.has_left(),
             queued: self.outlet().queued(),
             dropped: self.outlet().dropped(),
             is_at_most_once: self.is_at_most_once(),

@@ -63,6 +63,9 @@ pub(crate) struct PeerEntry {
     pub(crate) remote: String,
     pub(crate) since_ms: u64,
     pub(crate) last_seen_ms: u64,
+    /// It closed the connection while it was held back, and the last it said is still to be read.
+    #[serde(default)]
+    pub(crate) has_left: bool,
     pub(crate) queued: Amount,
     /// Messages that were dropped instead of reaching it.
     pub(crate) dropped: u64,
@@ -143,6 +146,7 @@ impl PeerEntry {
             remote: peer.remote.clone(),
             since_ms: unix_ms(peer.since),
             last_seen_ms: unix_ms(now.checked_sub(peer.silent).unwrap_or(now)),
+            has_left: peer.has_left,
             queued: peer.queued.into(),
             dropped: peer.dropped,
             at_most_once: peer.is_at_most_once,

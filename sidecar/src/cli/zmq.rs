@@ -139,7 +139,7 @@ fn row(peer: &PeerEntry, now: u64) -> Vec<String> {
         or_dash(&peer.identity),
         peer.mechanism.clone(),
         ago(peer.since_ms, now),
-        ago(peer.last_seen_ms, now),
+        if peer.has_left { "left".to_owned() } else { ago(peer.last_seen_ms, now) },
         queued,
         peer.dropped.to_string(),
         peer.received.messages.to_string(),

@@ -1,7 +1,7 @@
 //! The ZeroMQ bridge: agents that speak ZMTP connect to it unchanged.
 //!
 //! The hot path, in five lines:
-//! 1. `front::connection` reads a batch of bytes from an agent;
+//! 1. `front::conversation` reads a batch of bytes from an agent;
 //! 2. [`codec::Codec`] slices it into messages, byte for byte as they came;
 //! 3. the route behind the socket, a [`front::PeerHandler`], publishes them on the bus;
 //! 4. the bus calls the route at the other side in the same task;

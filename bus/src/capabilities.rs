@@ -17,6 +17,9 @@ pub struct Capabilities {
     pub worker_death_noticed_by_connection: bool,
     /// Whether a worker that is too late learns so (`ConsumeError::Stale`). Elsewhere its ack counts, and it is told nothing.
     pub stale_acks_told: bool,
+    /// Whether a plain publish that its stream can never store (too large, or its options cannot be read) becomes a dead letter if nobody waits
+    /// for its receipt. Elsewhere it is lost.
+    pub plain_publishes_checked: bool,
     /// Whether a stream counts what left it by a limit, by its age, and by a delete.
     pub departures_counted: bool,
 }
@@ -51,6 +54,7 @@ impl Bus {
             block_holds_publisher: matches!(shared.engine, Engine::Embedded(_)),
             worker_death_noticed_by_connection: has_streams,
             stale_acks_told: has_streams,
+            plain_publishes_checked: has_streams,
             departures_counted: has_streams,
         }
     }

@@ -47,6 +47,8 @@ pub struct Caller {
     pub connection: u64,
     /// What it calls itself; empty for most.
     pub identity: Bytes,
+    /// Which of its requests this is, where they are told apart; else 0.
+    pub request: u64,
     /// Cancelled when the connection has closed: whatever a responder keeps for this caller can go.
     pub gone: CancellationToken,
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use myelin_bus::streams::{
-    ConsumerConfig, Letter, LetterFilter, Name, OnFull, PublishDurableError, PublishOptions, Retention, StoreConfig, StreamConfig,
+    Batch, ConsumerConfig, Letter, LetterFilter, Name, OnFull, PublishDurableError, PublishOptions, Retention, StoreConfig, StreamConfig,
     StreamServer, StreamServerMetrics,
 };
 use myelin_bus::wire::{Body, Filter, Subject};
@@ -237,6 +237,24 @@ async fn publishers_side_by_side_lose_nothing_in_a_full_ring() {
     let expected: Vec<_> = (1..=72).map(|sequence| told("absent", sequence, "evicted")).collect();
     assert_eq!(letters, expected, "all but the last eight, each once");
     assert_eq!(opened.bus.stream_info(&name("s")).await.unwrap().messages, 8);
+    opened.close().await;
+}
+
+/// Batches were refused as if the stream were closed.
+#[tokio::test]
+async fn a_batch_into_a_full_ring_makes_letters_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = open(directory.path()).await;
+    opened.bus.ensure_stream(&ring(2)).await.unwrap();
+    opened.bus.ensure_consumer(&name("s"), &consumer("absent", "s.>")).await.unwrap();
+    let mut batch = Batch::default();
+    for body in ["1", "2", "3", "4"] {
+        batch.push(&Body::from(body)).unwrap();
+    }
+    let (stored, result) = opened.bus.publish_durable_batch(&Subject::new("s.a").unwrap(), &mut batch, PATIENCE).await;
+    result.unwrap();
+    assert_eq!((stored, batch.len()), (4, 0));
+    assert_eq!(opened.letters(2).await, [told("absent", 1, "evicted"), told("absent", 2, "evicted")]);
     opened.close().await;
 }
 

@@ -147,7 +147,7 @@ impl Drop for Process {
 }
 
 /// Nanosecond accounting of the scheduler, summed over the threads that still live.
-fn cpu_of(pid: u32) -> Duration {
+pub(crate) fn cpu_of(pid: u32) -> Duration {
     let Ok(tasks) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Duration::ZERO };
     let nanos = tasks
         .filter_map(Result::ok)

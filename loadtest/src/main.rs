@@ -18,6 +18,8 @@ mod neighbours;
 mod pace;
 mod payload;
 mod peer;
+#[cfg(feature = "streams")]
+mod scratch;
 mod sidecar;
 mod soak;
 mod zmtp;
@@ -50,6 +52,9 @@ enum Command {
     Bench(BenchArgs),
     /// Let peers join and leave for an hour, check what they say, and watch what the sidecar holds.
     Soak(SoakArgs),
+    /// Store and take messages under every kind of limit for ten minutes, and watch memory and disk of the sidecar that has the streams.
+    #[cfg(feature = "streams")]
+    SoakStreams(soak::streams::SoakStreamsArgs),
     /// Be one peer of a scenario; orders come on stdin, whose end is the end of the process.
     #[command(subcommand)]
     Peer(Peer),
@@ -126,6 +131,8 @@ fn run(command: Command) -> Outcome<ExitCode> {
             return Ok(if met { ExitCode::SUCCESS } else { ExitCode::from(1) });
         }
         Command::Soak(args) => return Ok(if soak::run(&args)? { ExitCode::SUCCESS } else { ExitCode::from(1) }),
+        #[cfg(feature = "streams")]
+        Command::SoakStreams(args) => return Ok(if soak::streams::run(&args)? { ExitCode::SUCCESS } else { ExitCode::from(1) }),
         Command::Peer(role) => be(role)?,
         Command::ProxyRpc { connect } => proxy_rpc(&connect)?,
         Command::ProxyTopic(args) => proxy_topic(&args)?,

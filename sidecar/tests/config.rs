@@ -103,6 +103,7 @@ fn flags_win_over_the_environment_over_the_file_over_defaults() {
     assert_eq!(setting("serve.state_dir"), (json!("/elsewhere"), json!({ "kind": "env", "name": "MYELIN_STATE_DIR" })));
     assert_eq!(setting("limits.connections"), (json!(9), json!({ "kind": "flag", "name": "--set limits.connections" })));
     assert_eq!(setting("serve.drain_timeout"), (json!("10s"), json!({ "kind": "default" })));
+    assert_eq!(setting("serve.threads"), (json!(0), json!({ "kind": "default" })));
     assert_eq!(setting("bus.payload_max").0, json!(8 * 1024 * 1024));
 }
 

@@ -61,6 +61,32 @@ fn a_state_directory_that_cannot_be_written() {
     says(&finding, "where", "myelin.toml:4");
 }
 
+fn pipeline(settings: &str) -> String {
+    let [producers, consumers] = [(); 2].map(|()| free_port());
+    format!(
+        "[[route]]\nname = \"jobs\"\nkind = \"pipeline\"\nproducers = {{ bind = \"tcp://127.0.0.1:{producers}\" }}\nconsumers = {{ bind = \"tcp://127.0.0.1:{consumers}\" }}\n{settings}\n"
+    )
+}
+
+#[test]
+fn a_durable_pipeline_without_a_store_is_refused_by_the_setting() {
+    let scratch = Scratch::with_free_ports(&format!("[store]\nenabled = false\n{}", pipeline("durable = true")));
+    let finding = finds_in("pipeline-without-store", &scratch);
+    says(&finding, "what", "route \"jobs\".durable");
+    says(&finding, "severity", "error");
+    let ran = scratch.run(&["serve"]);
+    assert_eq!(ran.code, Some(64));
+    assert!(ran.stderr.contains("route \"jobs\".durable"), "{}", ran.stderr);
+}
+
+#[test]
+fn settings_of_a_pipeline_that_mean_nothing_or_hold_no_message() {
+    let finding = finds("pipeline-setting-unused", &pipeline("durable = false\nack_wait = \"5s\""));
+    says(&finding, "what", "route \"jobs\".ack_wait");
+    let finding = finds("pipeline-bytes-too-few", &pipeline("bytes_max = \"8MiB\""));
+    says(&finding, "what", "route \"jobs\".bytes_max");
+}
+
 #[test]
 fn two_routes_on_one_port() {
     let port = free_port();

@@ -54,6 +54,24 @@ fn the_greeting_names_every_address_and_what_to_try_in_few_lines() {
     }
 }
 
+/// Threads of the pools for work that blocks have the same name: a few, and only at the start.
+#[cfg(target_os = "linux")]
+#[test]
+fn as_many_workers_as_it_is_told() {
+    let threads = |arguments: &[&str]| {
+        let scratch = Scratch::with_free_ports("");
+        let mut process = Process::spawn("myelin", &mut scratch.command(&[&["serve", "--json"], arguments].concat()));
+        process.wait_line("line of JSON", PATIENCE, |line| serde_json::from_str::<Json>(line).ok());
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", process.pid())).expect("a running process has tasks");
+        let count = tasks.count();
+        assert_eq!(process.terminate(PATIENCE).code(), Some(0));
+        count
+    };
+    let (one, forty) = (threads(&["--threads", "1"]), threads(&["--set", "serve.threads=40"]));
+    assert!(one < 30, "{one} threads with one worker");
+    assert!(forty >= 40, "{forty} threads with forty workers");
+}
+
 #[test]
 fn quiet_prints_nothing() {
     let scratch = Scratch::with_free_ports("");

@@ -1,4 +1,4 @@
-"""A PUSH agent: sends `{"t": n}` as send_json does, or what its test commands."""
+"""A PUSH agent: sends `{"t": n}` as send_json does, with --pad two frames of that size, or what its test commands."""
 import argparse
 
 import zmq
@@ -11,6 +11,7 @@ def main():
     parser.add_argument("--connect")
     parser.add_argument("--bind")
     parser.add_argument("--count", type=int, default=0)
+    parser.add_argument("--pad", type=int, default=0)
     options = parser.parse_args()
 
     socket = zmq.Context.instance().socket(zmq.PUSH)
@@ -21,7 +22,10 @@ def main():
         socket.connect(options.connect)
     emit("ready")
     for number in range(options.count):
-        socket.send_json({"t": number})
+        if options.pad:
+            socket.send_multipart([b"%d" % number, b"x" * options.pad])
+        else:
+            socket.send_json({"t": number})
     if options.count:
         emit("sent", count=options.count)
     for command in commands():

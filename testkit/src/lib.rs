@@ -15,6 +15,7 @@
 
 mod agent;
 mod binary;
+pub mod crash;
 pub mod fleet;
 pub mod flow;
 pub mod hex;

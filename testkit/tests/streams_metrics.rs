@@ -7,6 +7,7 @@ use myelin_testkit as testkit;
 
 const BACKLOG: &str = "myelin_consumer_oldest_age_seconds";
 const LETTERS: &str = "myelin_dead_letters";
+const WRITTEN: &str = "myelin_dead_letters_written_total";
 const OLDEST_LETTER: &str = "myelin_dead_letters_oldest_age_seconds";
 
 #[track_caller]
@@ -50,9 +51,10 @@ fn the_age_of_a_backlog_and_of_the_oldest_dead_letter_tell_when_to_look() {
     run(&sidecar, &["consumer", "next", "orders", "workers", "--no-ack"]);
     let nothing = sidecar.command(&["consumer", "next", "orders", "workers"]).output().expect("the binary starts");
     assert!(!nothing.status.success(), "dead instead of delivered again");
-    assert_eq!(metric(&sidecar, LETTERS), 1.0);
+    assert_eq!((metric(&sidecar, LETTERS), metric(&sidecar, WRITTEN)), (1.0, 1.0));
     grows(&sidecar, OLDEST_LETTER);
     assert_eq!(metric(&sidecar, BACKLOG), 0.0);
     run(&sidecar, &["dlq", "purge", "--all"]);
     assert_eq!((metric(&sidecar, LETTERS), metric(&sidecar, OLDEST_LETTER)), (0.0, 0.0));
+    assert_eq!(metric(&sidecar, WRITTEN), 1.0, "a counter, for a rate");
 }

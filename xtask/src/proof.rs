@@ -9,7 +9,7 @@ use std::process::Command;
 
 use clap::Args;
 
-use crate::bench::{Pick, bench, build, harness};
+use crate::bench::{CURVE_TARGET, Pick, bench, build, build_streams, harness};
 use crate::fuzz;
 use crate::workspace::{Outcome, Workspace};
 
@@ -27,6 +27,8 @@ pub(crate) struct ProofArgs {
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
 /// An hour, a thousand peers.
 const SOAK: [&str; 5] = ["soak", "--peers", "1000", "--minutes", "60"];
+/// Ten minutes of messages that are stored, taken and dropped.
+const SOAK_STREAMS: [&str; 3] = ["soak-streams", "--minutes", "10"];
 const TEST_PREFIX: &str = "proof_";
 /// The proof whose peers of other implementations are in the load harness.
 const INTEROP: &str = "interop";
@@ -43,6 +45,7 @@ enum How {
     Scenario(Pick, &'static str),
     Fuzz,
     Soak,
+    SoakStreams,
     Test,
 }
 
@@ -78,6 +81,13 @@ fn proofs(workspace: &Workspace) -> Outcome<Vec<Proof>> {
         scenario("p2", Pick::P2, "The sidecar fans out at least 1.4 times as much as zmq_proxy."),
         scenario("p3", Pick::P3, "The sidecar loses nothing at 200,000 messages per second over a minute."),
         scenario("curve", Pick::Curve, "With CURVE on both hops, the sidecar passes on at least as much as zmq_proxy, for less CPU."),
+        scenario(
+            "p5",
+            Pick::P5,
+            "Durable publishes, synced before the ack, are as fast as JetStream's that sync later, or 1.5 times that.",
+        ),
+        scenario("p6", Pick::P6, "They are 50 times as fast as JetStream's that are synced before the ack."),
+        scenario("p7", Pick::P7, "Pulling and acking is 1.5 times as fast as JetStream's, although each ack is synced."),
         scenario("p8", Pick::P8, "In process, 5 million messages per second, p99 below 10 µs at 500,000 per second."),
     ];
     proofs.push(Proof {
@@ -92,6 +102,13 @@ fn proofs(workspace: &Workspace) -> Outcome<Vec<Proof>> {
         promise: "A thousand peers come and go for an hour: nothing is lost that is promised, and memory and descriptors stay flat."
             .to_owned(),
         how: How::Soak,
+    });
+    proofs.push(Proof {
+        name: "soak-streams".to_owned(),
+        promise:
+            "Ten minutes of streams under every kind of limit: nothing acknowledged is missing, memory is flat, the disk within the limits."
+                .to_owned(),
+        how: How::SoakStreams,
     });
     for file in workspace.files()? {
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
@@ -112,13 +129,30 @@ fn first_doc_line(text: &str) -> &str {
 impl Proof {
     fn command(&self) -> String {
         match self.how {
+            How::Scenario(Pick::Curve, scenario) => {
+                format!("{CURVE_TARGET}/release/myelin-loadtest bench {scenario} --sidecar target/release/myelin")
+            }
             How::Scenario(_, scenario) => format!("myelin-loadtest bench {scenario}"),
             How::Fuzz => "cargo +nightly fuzz run discovery, codec, session, curve, frames, envelope".to_owned(),
             How::Soak => SOAK.iter().fold("myelin-loadtest".to_owned(), |command, word| command + " " + word),
+            How::SoakStreams => SOAK_STREAMS.iter().fold("myelin-loadtest".to_owned(), |command, word| command + " " + word),
             How::Test => {
                 let file = self.name.replace('-', "_");
                 format!("cargo test --release --package myelin-testkit --test {TEST_PREFIX}{file} -- --ignored --nocapture")
             }
+        }
+    }
+
+    /// What somebody who runs only the command has to know about it.
+    fn caution(&self) -> &'static str {
+        match self.how {
+            How::Scenario(Pick::Curve, _) => {
+                "; the harness has to be the one that the proof links with the system's libzmq, since the libzmq that an ordinary build compiles has no CURVE"
+            }
+            How::Test if self.name == INTEROP => {
+                "; the harness with the peers of other implementations has to be built before, which the proof does"
+            }
+            How::Scenario(..) | How::Fuzz | How::Soak | How::SoakStreams | How::Test => "",
         }
     }
 }
@@ -137,6 +171,12 @@ fn prove(workspace: &Workspace, proof: &Proof, fuzz_minutes: u32) -> Outcome<(St
             command.args(SOAK).args(["--built-from", &commit(workspace)]);
             command
         }
+        How::SoakStreams => {
+            build_streams(workspace)?;
+            let mut command = harness(workspace);
+            command.args(SOAK_STREAMS).args(["--built-from", &commit(workspace)]);
+            command
+        }
         How::Test => {
             workspace.cargo(&["build", "--release", "--package", "myelin"])?;
             if proof.name == INTEROP {
@@ -148,7 +188,7 @@ fn prove(workspace: &Workspace, proof: &Proof, fuzz_minutes: u32) -> Outcome<(St
         }
     };
     let done = command.current_dir(&workspace.root).output().map_err(|error| format!("{} does not run: {error}", proof.command()))?;
-    if matches!(proof.how, How::Scenario(..) | How::Soak) && !matches!(done.status.code(), Some(0 | 1)) {
+    if matches!(proof.how, How::Scenario(..) | How::Soak | How::SoakStreams) && !matches!(done.status.code(), Some(0 | 1)) {
         return Err(format!("{} measured nothing: {}", proof.command(), String::from_utf8_lossy(&done.stderr).trim()));
     }
     let text = String::from_utf8_lossy(&done.stdout);
@@ -183,11 +223,12 @@ fn machine() -> String {
 fn page(proof: &Proof, output: &str, holds: bool, machine: &str) -> String {
     let mark = if holds { "holds" } else { "does not hold" };
     format!(
-        "# Proof: {}\n\n{}\n\n- result: **{mark}**\n- again: `cargo xtask proof {}` (runs `{}`)\n- machine: {machine}\n\n```text\n{}\n```\n",
+        "# Proof: {}\n\n{}\n\n- result: **{mark}**\n- again: `cargo xtask proof {}` (runs `{}`{})\n- machine: {machine}\n\n```text\n{}\n```\n",
         proof.name,
         proof.promise,
         proof.name,
         proof.command(),
+        proof.caution(),
         output.trim_end()
     )
 }
@@ -203,6 +244,13 @@ mod tests {
         for part in ["restart-storm", "Nothing is lost.", "**holds**", "proof_restart_storm", "A Fast One", "all well"] {
             assert!(page.contains(part), "{part:?} is missing in {page}");
         }
+    }
+
+    #[test]
+    fn the_report_of_curve_names_the_harness_that_has_curve() {
+        let proof = Proof { name: "curve".to_owned(), promise: "It does.".to_owned(), how: How::Scenario(Pick::Curve, "curve") };
+        let page = page(&proof, "", true, "A Fast One");
+        assert!(page.contains("`cargo xtask proof curve` (runs `target/system-libzmq/release/myelin-loadtest bench curve"), "{page}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! port of *ours* that leads there.
 //!
 //! The path of a request, in five hops: `handler.rs` takes it from the caller's connection, [`dialect`] makes it a typed
-//! request, `service.rs` decides, [`registry`] remembers, [`answer`] prints. Beside it, [`store`] keeps the registry on
+//! request, `service` decides, [`registry`] remembers, [`answer`] prints. Beside it, [`store`] keeps the registry on
 //! disk (behind `saver.rs`), `reach.rs` finds out who still listens, and [`attach`] is the way out to the routes.
 //!
 //! What it is not: a health checker, a cluster-wide registry, or a resolver of host names.

@@ -1,4 +1,6 @@
 //! Who has which identity at one listener: one connection at a time, as a ROUTER of libzmq has it.
+//!
+//! A holder that has left while it was held back gives it up at once: nothing can be sent to it, and it may be long before the last it said is read.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -28,6 +30,12 @@ pub(super) struct Identities {
 struct Holder {
     id: PeerId,
     peer: Weak<Peer>,
+}
+
+impl Holder {
+    fn has_left(&self) -> bool {
+        self.peer.upgrade().is_some_and(|peer| peer.has_left())
+    }
 }
 
 /// The place of one connection in the table, until it is dropped.
@@ -87,7 +95,8 @@ impl Identities {
                 left.await;
             }
         });
-        waited.await.map_err(|_| Taken)
+        // A holder that leaves while it is held back tells nobody.
+        waited.await.or_else(|_| self.try_claim(peer).ok_or(Taken))
     }
 
     fn try_claim(self: &Arc<Self>, peer: &Arc<Peer>) -> Option<Claimed> {
@@ -97,6 +106,10 @@ impl Identities {
         match self.holders.lock().entry(identity.clone()) {
             Entry::Vacant(free) => {
                 free.insert(newcomer);
+                Some(Claimed::Alone(claim(identity)))
+            }
+            Entry::Occupied(mut taken) if taken.get().has_left() => {
+                taken.insert(newcomer);
                 Some(Claimed::Alone(claim(identity)))
             }
             Entry::Occupied(mut taken) if self.policy == IdentityPolicy::HandOver => {

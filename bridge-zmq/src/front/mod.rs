@@ -1,11 +1,12 @@
 //! The ZMTP front: real sockets around the [`codec`](crate::codec).
 //!
-//! The path of a message in: `connection` reads a batch, the codec slices it, [`PeerHandler::received`] takes it, all in the task of the
+//! The path of a message in: `conversation` waits for a batch, `intake` reads it, the codec slices it, [`PeerHandler::received`] takes it, all in the task of the
 //! connection. The path out: [`Peer::send`] writes to the socket in the task of whoever has the message.
 //!
 //! Invariants:
 //! - **One task per connection**, owned by the front's tracker and ended by its token.
 //! - **Backpressure is not reading.** While a handler's pressure lasts, nothing is read from that peer, and its silence is not held against it.
+//!   Its end is noticed all the same: it gives up its identity and what waits for it, and keeps its place until what it said is read.
 //! - **Once each.** [`PeerHandler::disconnected`] follows every [`PeerHandler::connected`], also when the handler panics.
 
 mod bind;
@@ -15,14 +16,17 @@ mod config;
 mod connection;
 mod connections;
 mod connector;
+mod conversation;
 mod endpoint;
 mod establish;
 mod heartbeat;
 mod identities;
+mod intake;
 mod listener;
 mod peer;
 mod peers;
 mod pending;
+mod reason;
 mod secrets;
 mod source;
 mod stream;
@@ -53,8 +57,9 @@ pub use self::config::{FrontConfig, HeartbeatConfig, IdentityPolicy, ReconnectCo
 pub use self::connector::{Connector, ConnectorState};
 pub use self::endpoint::{Endpoint, EndpointError, Host};
 pub use self::listener::{BindError, Listener};
-pub use self::peer::{DisconnectReason, Peer, PeerId, SubscriptionChange};
+pub use self::peer::{Peer, PeerId, SubscriptionChange};
 pub use self::peers::{FailedHandshake, PeerPage, PeerQuery, PeerStatus};
+pub use self::reason::DisconnectReason;
 pub use self::secrets::{SecretFileError, read_public, read_secrets};
 pub use self::traffic::Passed;
 pub use self::undelivered::Undelivered;

@@ -1,25 +1,25 @@
 //! The other end of one established connection.
 
 use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use myelin_bus::outlet::{Outlet, OutletError, Pushed};
+use myelin_bus::outlet::{Outlet, Pushed};
 use myelin_bus::wire::Frames;
 use myelin_bus::{Overflow, Pressure};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::DisconnectReason;
 use super::connection::SocketContext;
 use super::establish::Established;
 use super::tag::Tag;
 use super::traffic::Traffic;
-use crate::codec::{self, CodecError, Session, SocketType};
-use crate::metrics::{DisconnectKind, DropCause, Metrics};
+use crate::codec::{self, Session, SocketType};
+use crate::metrics::{DropCause, Metrics};
 
 /// Names a connection; never used twice in one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,86 +53,6 @@ pub enum SubscriptionChange {
     Cancel,
 }
 
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DisconnectReason {
-    /// The peer closed the connection.
-    #[error("closed by the peer")]
-    PeerClosed,
-    /// The peer closed with an ERROR command.
-    #[error("closed by the peer: {reason}")]
-    PeerError {
-        /// The peer's words.
-        reason: Box<str>,
-    },
-    /// The socket failed.
-    #[error("read failed")]
-    Read(#[source] io::Error),
-    /// The write side ended first: the socket failed, or the queue's policy said disconnect.
-    #[error("write side ended")]
-    Outlet(#[source] OutletError),
-    /// The peer broke the protocol or a limit.
-    #[error("protocol violation")]
-    Protocol(#[source] CodecError),
-    /// All peers together left more incomplete than allowed, and this one would have added to it.
-    #[error("incomplete messages exceed incomplete_bytes_max {max}")]
-    Overload {
-        /// The bound in bytes.
-        max: usize,
-    },
-    /// The peer sends PINGs and reads none of the answers.
-    #[error("peer reads no answers to its pings")]
-    ControlOverflow,
-    /// None of our PINGs had an answer.
-    #[error("no sign of life after {missed} pings")]
-    HeartbeatMissed {
-        /// PINGs without an answer.
-        missed: u32,
-    },
-    /// The peer's own PING promised more, and nothing came in time.
-    #[error("silent for longer than its own ping promised")]
-    TtlExpired,
-    /// The route closed the connection.
-    #[error("closed: {why}")]
-    Closed {
-        /// The reason, for the log.
-        why: &'static str,
-    },
-    /// Another connection announced the same identity, and the policy is `hand_over`.
-    #[error("identity handed over to connection {to}")]
-    HandedOver {
-        /// The connection that has it now.
-        to: PeerId,
-    },
-    /// The listener or connector was closed, or the process shuts down.
-    #[error("shut down")]
-    Shutdown,
-}
-
-impl DisconnectReason {
-    /// The class that metrics count.
-    #[must_use]
-    pub fn kind(&self) -> DisconnectKind {
-        match self {
-            Self::PeerClosed | Self::PeerError { .. } | Self::Read(_) | Self::Outlet(OutletError::Write(_)) => DisconnectKind::Peer,
-            Self::Outlet(OutletError::SlowPeer { .. } | OutletError::Budget { .. }) | Self::ControlOverflow => DisconnectKind::Slow,
-            Self::Outlet(_) | Self::Closed { .. } | Self::HandedOver { .. } | Self::Shutdown => DisconnectKind::Local,
-            Self::Protocol(_) => DisconnectKind::Protocol,
-            Self::Overload { .. } => DisconnectKind::Overload,
-            Self::HeartbeatMissed { .. } | Self::TtlExpired => DisconnectKind::Silent,
-        }
-    }
-
-    /// What the queue of a connection that ended so is counted as.
-    fn drop_cause(&self) -> DropCause {
-        match self {
-            Self::Outlet(OutletError::SlowPeer { .. } | OutletError::Budget { .. }) => DropCause::Disconnect,
-            _ => DropCause::Disconnected,
-        }
-    }
-}
-
 /// One established connection: who the peer is, and the way to send to it.
 ///
 /// Sending writes to the socket at once if it is free (see [`Outlet`]), in whatever task it happens. A peer that is gone takes messages and
@@ -146,12 +66,14 @@ pub struct Peer {
     overflow: Overflow,
     pub(super) token: CancellationToken,
     closing: AtomicBool,
+    left: AtomicBool,
     reason: Mutex<Option<DisconnectReason>>,
     metrics: Metrics,
     pub(super) tag: Arc<Tag>,
     pub(super) ours: SocketType,
     pub(super) traffic: Traffic,
     drops_counted: AtomicU64,
+    is_at_most_once: AtomicBool,
 }
 
 impl Peer {
@@ -166,12 +88,14 @@ impl Peer {
             overflow: queue.overflow,
             token,
             closing: AtomicBool::new(false),
+            left: AtomicBool::new(false),
             reason: Mutex::new(None),
             metrics: context.metrics.clone(),
             tag: Arc::clone(&context.tag),
             ours: context.socket,
             traffic: Traffic::new(),
             drops_counted: AtomicU64::new(0),
+            is_at_most_once: AtomicBool::new(false),
         }
     }
 
@@ -209,6 +133,17 @@ impl Peer {
     #[must_use]
     pub fn answers_pings(&self) -> bool {
         self.session.minor >= 1
+    }
+
+    /// Whether its route serves it at most once although it promises more: the peer cannot tell what it took.
+    #[must_use]
+    pub fn is_at_most_once(&self) -> bool {
+        self.is_at_most_once.load(Ordering::Relaxed)
+    }
+
+    /// Notes it, for operators to see. Returns what was noted before.
+    pub fn mark_at_most_once(&self, is_so: bool) -> bool {
+        self.is_at_most_once.swap(is_so, Ordering::Relaxed)
     }
 
     /// The peer's address.
@@ -282,6 +217,19 @@ impl Peer {
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Whether the peer closed the connection while it was held back. It hears nothing any more; what it said before is read, and the connection
+    /// over, when the pressure is.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+
+    /// Notes that it has left, and gives up what waited for it.
+    pub(super) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+        self.outlet.close();
     }
 
     pub(super) fn take_reason(&self) -> Option<DisconnectReason> {

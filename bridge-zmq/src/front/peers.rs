@@ -64,10 +64,14 @@ pub struct PeerStatus {
     pub since: SystemTime,
     /// How long nothing came from it.
     pub silent: Duration,
+    /// Whether it has left: it was held back, and what it said before it closed the connection is still to be read.
+    pub has_left: bool,
     /// What waits for it to read.
     pub queued: Queued,
     /// Messages that were dropped instead of reaching it.
     pub dropped: u64,
+    /// Whether its route serves it at most once although it promises more, see [`Peer::is_at_most_once`].
+    pub is_at_most_once: bool,
     /// What came from it.
     pub received: Passed,
     /// What was queued for it.
@@ -185,8 +189,10 @@ impl Peer {
             remote: self.remote().to_string(),
             since: self.traffic.since,
             silent: self.traffic.idle(now),
+            has_left: self.has_left(),
             queued: self.outlet().queued(),
             dropped: self.outlet().dropped(),
+            is_at_most_once: self.is_at_most_once(),
             received: self.traffic.received(),
             sent: self.traffic.sent(),
         }

@@ -7,12 +7,18 @@ use std::time::Duration;
 use bytes::BytesMut;
 use myelin_bus::outlet::Writer;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
 
 /// Idle time before TCP probes a peer: dead machines are noticed also where nobody sends heartbeats.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Wakes for the end of what a peer says, and not for more of it. Elsewhere there is no such interest: only a connection that failed is noticed.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const END: Interest = Interest::PRIORITY;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const END: Interest = Interest::ERROR;
 
 /// What stands for the address of a peer that came through a Unix domain socket: it is on this machine, and has no port.
 pub(super) const HERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -92,6 +98,22 @@ impl Reader {
         match self {
             Self::Tcp(stream) => stream.read_buf(buffer).await,
             Self::Unix(stream) => stream.read_buf(buffer).await,
+        }
+    }
+
+    /// Waits until the peer has closed its side or the connection has failed, and reads nothing. What came before may still be unread,
+    /// as far as it fits into the socket's buffer: an end behind more than that does not reach us.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses nothing; the end stays known.
+    pub(super) async fn ended(&self) {
+        // A readiness that cannot be had is no end: the next read tells.
+        let known = match self {
+            Self::Tcp(stream) => stream.ready(END).await,
+            Self::Unix(stream) => stream.ready(END).await,
+        };
+        if known.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 

@@ -1,6 +1,7 @@
 //! What routes count. Handles work unregistered; [`RouteMetrics::register`] makes them visible.
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 /// The counters of all routes; clones share them.
@@ -30,6 +31,28 @@ pub struct RouteMetrics {
     pub(crate) subscriptions_refused: Counter,
     /// Peers beyond the one that a side of a pair has.
     pub(crate) pair_peers_refused: Counter,
+    /// Requests that became dead letters.
+    pub(crate) requests_dead_lettered: Counter,
+    /// Requests that should have become dead letters and are not kept.
+    pub(crate) requests_not_kept: Counter,
+    /// Requests that were served and not watched, because too many were.
+    pub(crate) requests_unwatched: Counter,
+    /// Messages of producers that durable pipelines stored.
+    pub(crate) pipeline_stored: Counter,
+    /// Messages that durable pipelines gave to consumers, redeliveries among them.
+    pub(crate) pipeline_delivered: Counter,
+    /// Those of them that had been given to a consumer before.
+    pub(crate) pipeline_redelivered: Counter,
+    /// Messages that consumers confirmed by the PONG of a barrier.
+    pub(crate) pipeline_acked: Counter,
+    /// Messages that count as delivered because the socket of a consumer without PONGs took them.
+    pub(crate) pipeline_at_most_once: Counter,
+    /// Consumers without PONGs now.
+    pub(crate) pipeline_at_most_once_peers: Gauge,
+    /// Durable pipelines whose producers are held back now.
+    pub(crate) pipelines_full: Gauge,
+    /// Messages that no stream can store, dropped.
+    pub(crate) pipeline_unstorable: Counter,
 }
 
 impl RouteMetrics {
@@ -49,6 +72,34 @@ impl RouteMetrics {
         counter("replies_late", "Replies whose caller had gone", &self.replies_late);
         counter("subscriptions_refused", "Subscriptions beyond a subscriber's bound", &self.subscriptions_refused);
         counter("pair_peers_refused", "Peers closed because their side of a pair has one", &self.pair_peers_refused);
+        counter("requests_dead_lettered", "Requests without a reply that became dead letters", &self.requests_dead_lettered);
+        counter("requests_not_kept", "Requests without a reply that should have become dead letters and did not", &self.requests_not_kept);
+        counter(
+            "requests_unwatched",
+            "Requests that are no dead letters whatever happens, because too many were open",
+            &self.requests_unwatched,
+        );
+        counter("pipeline_messages_stored", "Messages of producers that durable pipelines stored", &self.pipeline_stored);
+        counter(
+            "pipeline_messages_delivered",
+            "Messages given to consumers of durable pipelines, again and again",
+            &self.pipeline_delivered,
+        );
+        counter(
+            "pipeline_messages_redelivered",
+            "Messages given to a consumer that had been given to one before",
+            &self.pipeline_redelivered,
+        );
+        counter("pipeline_messages_acked", "Messages that consumers confirmed by answering a PING behind them", &self.pipeline_acked);
+        counter(
+            "pipeline_messages_at_most_once",
+            "Messages that count as delivered because a socket took them, its peer answering no PING",
+            &self.pipeline_at_most_once,
+        );
+        counter("pipeline_messages_unstorable", "Messages dropped because no stream can store them", &self.pipeline_unstorable);
+        let mut gauge = |name: &str, help: &str, gauge: &Gauge| registry.register(name, help, gauge.clone());
+        gauge("pipeline_at_most_once_peers", "Consumers of durable pipelines that answer no PING", &self.pipeline_at_most_once_peers);
+        gauge("pipelines_full", "Durable pipelines whose producers are held back", &self.pipelines_full);
     }
 
     /// Peers so far that were closed because their side of a pair had one.

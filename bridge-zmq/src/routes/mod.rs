@@ -61,6 +61,25 @@ pub enum RouteError {
         #[source]
         source: myelin_bus::wire::SubjectError,
     },
+    /// The store does not keep the messages of a durable pipeline.
+    #[error("pipeline {route:?} cannot be kept in stream {stream:?}")]
+    Stream {
+        /// The route.
+        route: String,
+        /// The stream.
+        stream: String,
+        /// What the store says.
+        #[source]
+        source: myelin_bus::streams::StreamError,
+    },
+    /// There is a stream of that name which is not a pipeline's.
+    #[error("pipeline {route:?} needs the stream {stream:?}, which stores something else: rename the route or delete the stream")]
+    StreamTaken {
+        /// The route.
+        route: String,
+        /// The stream.
+        stream: String,
+    },
     /// The bus refuses the route's subscription.
     #[error("the bus refuses the route")]
     Subscribe(#[from] SubscribeError),

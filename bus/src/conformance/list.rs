@@ -36,6 +36,7 @@ macro_rules! __conformance_list {
             requests::a_request_that_is_too_large_is_not_sent;
             streams::a_stream_is_made_once;
             streams::a_stream_is_changed_and_keeps_what_it_has;
+            streams::what_was_promised_is_not_changed;
             streams::a_stream_without_subjects_is_refused;
             streams::streams_that_share_subjects_are_refused;
             streams::info_tells_what_is_in_a_stream;
@@ -66,7 +67,15 @@ macro_rules! __conformance_list {
             receipts::of_many_that_expect_the_same_one_is_stored;
             receipts::a_delayed_message_comes_when_it_is_due;
             receipts::what_no_stream_stores_is_refused;
+            receipts::a_stream_may_refuse_what_the_bus_carries;
             receipts::what_is_too_large_to_store_is_refused;
+            capture::a_plain_publish_is_stored_and_heard;
+            capture::a_request_on_a_streams_subject_gets_the_receipt;
+            capture::what_several_filters_match_is_stored_once;
+            capture::plain_publishes_keep_their_order;
+            capture::an_id_in_a_header_counts;
+            capture::captures_follow_their_stream;
+            capture::what_no_stream_can_take_is_a_letter needs plain_publishes_checked;
             consumers::a_consumer_goes_on_where_it_was;
             consumers::consumers_of_one_stream_do_not_meet;
             consumers::no_more_are_in_flight_than_allowed;
@@ -99,6 +108,28 @@ macro_rules! __conformance_list {
             workers::a_worker_that_is_aborted_gives_everything_back;
             workers::a_worker_whose_connection_ends_is_noticed needs worker_death_noticed_by_connection;
             workers::a_waiting_worker_that_goes_takes_no_message_along needs worker_death_noticed_by_connection;
+            letters::after_deliveries_max_a_message_is_a_letter;
+            letters::a_terminated_message_is_a_letter_at_once;
+            letters::silence_is_an_attempt;
+            letters::what_expires_unread_is_a_letter_where_that_is_wanted;
+            letters::what_expires_elsewhere_is_no_letter;
+            letters::what_is_evicted_unread_is_a_letter_where_that_is_wanted;
+            letters::a_letter_has_the_whole_message;
+            letters::the_latest_32_attempts_are_kept;
+            letters::each_consumer_has_a_letter_of_its_own;
+            letters::a_message_is_one_letter_whoever_gives_it_up;
+            letters::two_that_give_up_one_message_make_one_letter;
+            letters::what_was_in_no_stream_may_be_a_letter;
+            letters::a_letter_stands_in_nobodys_way;
+            replays::a_replay_carries_its_origin_and_count;
+            replays::a_letter_may_go_elsewhere;
+            replays::a_letter_may_go_to_who_serves_its_subject;
+            replays::letters_are_found_by_what_is_known_of_them;
+            replays::letters_are_listed_page_by_page;
+            replays::letters_that_match_are_replayed_at_a_rate;
+            replays::a_dry_run_does_nothing;
+            replays::purged_letters_are_gone;
+            replays::exported_letters_stay;
         }
     };
 }

@@ -11,15 +11,18 @@
 #![allow(clippy::unwrap_used, reason = "all of this is tests")]
 #![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
+pub mod capture;
 pub mod consumers;
 mod cut;
 mod fixture;
+pub mod letters;
 pub mod limits;
 mod list;
 mod orders;
 pub mod overflow;
 pub mod publish;
 pub mod receipts;
+pub mod replays;
 pub mod requests;
 pub mod settling;
 pub mod streams;

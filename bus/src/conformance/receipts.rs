@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::fixture::{Fixture, eventually, text};
 use super::orders::{id, job, work};
 use crate::Message;
-use crate::streams::{PublishDurableError, PublishOptions};
+use crate::streams::{PublishDurableError, PublishOptions, Retention};
 
 /// "A dense stream sequence": each message has the next one, whatever its subject and whoever publishes.
 pub async fn sequences_are_dense(on: &Fixture) {
@@ -85,7 +85,7 @@ pub async fn after_the_window_an_id_is_new(on: &Fixture) {
 
 /// An id stands for what was published, not for what is there: a message that was handled is not stored again.
 pub async fn an_id_outlives_its_message(on: &Fixture) {
-    on.orders(|config| config.retention = crate::streams::Retention::WorkQueue).await;
+    on.orders(|config| config.retention = Retention::WorkQueue).await;
     on.store_with("orders.new", "a", &id("1")).await.unwrap();
     let worker = on.workers(|_| {}).await;
     assert_eq!(work(&worker).await, "a");
@@ -154,6 +154,14 @@ pub async fn what_no_stream_stores_is_refused(on: &Fixture) {
     let refused = on.store_with("elsewhere", "x", &PublishOptions::default()).await.unwrap_err();
     assert_eq!(refused, PublishDurableError::NoStream { subject: on.subject("elsewhere") });
     assert!(!refused.may_have_happened());
+}
+
+/// A stream may store less than the bus carries.
+pub async fn a_stream_may_refuse_what_the_bus_carries(on: &Fixture) {
+    on.orders(|config| config.message_bytes_max = 1_000).await;
+    let refused = on.store_with("orders.new", vec![0; 1_001], &PublishOptions::default()).await.unwrap_err();
+    assert!(matches!(refused, PublishDurableError::TooLarge { size, max: 1_000 } if size >= 1_001), "{refused:?}");
+    assert_eq!((on.store("orders.new", vec![0; 900]).await, on.info().await.messages), (1, 1));
 }
 
 /// "`TooLarge` names both"; and what is not too large is stored and delivered whole.

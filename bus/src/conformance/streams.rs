@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::fixture::Fixture;
 use super::orders::{job, work};
-use crate::streams::{ConsumerConfig, PublishDurableError, PublishOptions, Retention, StreamError};
+use crate::streams::{ConsumerConfig, Durability, OnFull, PublishDurableError, PublishOptions, Retention, StreamConfig, StreamError};
 use crate::wire::{Body, Frames};
 use crate::{Message, Meta};
 
@@ -19,7 +19,7 @@ pub async fn a_stream_is_made_once(on: &Fixture) {
     assert_eq!(listed.iter().filter(|stream| stream.config.name == on.name("orders")).count(), 1);
 }
 
-fn made_config(on: &Fixture) -> crate::streams::StreamConfig {
+fn made_config(on: &Fixture) -> StreamConfig {
     let mut config = on.config("orders", &["orders.>"]);
     config.messages_max = 7;
     config
@@ -42,6 +42,22 @@ pub async fn a_stream_is_changed_and_keeps_what_it_has(on: &Fixture) {
     let refused = on.store_with("orders.new", "c", &PublishOptions::default()).await;
     assert_eq!(refused, Err(PublishDurableError::NoStream { subject: on.subject("orders.new") }));
     assert_eq!(on.info().await.messages, 2, "what is stored is not judged again");
+}
+
+/// What was promised to whom has a message stays promised: how a stream lets go of messages, and what its acks mean, is not changed.
+pub async fn what_was_promised_is_not_changed(on: &Fixture) {
+    on.orders(|_| {}).await;
+    on.store("orders.new", "a").await;
+    for field in ["retention", "durability"] {
+        let mut config = on.config("orders", &["orders.>"]);
+        match field {
+            "retention" => config.retention = Retention::WorkQueue,
+            _ => config.durability = Durability::Memory,
+        }
+        let refused = on.bus().ensure_stream(&config).await;
+        assert!(matches!(&refused, Err(StreamError::Invalid { field: found, .. }) if *found == field), "{refused:?}");
+    }
+    assert_eq!((on.info().await.config.retention, on.info().await.messages), (Retention::Limits, 1));
 }
 
 /// "Typed errors, each a fact a caller can act on": a stream has to store something.
@@ -161,7 +177,7 @@ pub async fn a_deleted_stream_is_gone_and_may_begin_anew(on: &Fixture) {
 pub async fn what_left_is_counted(on: &Fixture) {
     on.orders(|config| {
         config.messages_max = 3;
-        config.on_full = crate::streams::OnFull::DropOldest;
+        config.on_full = OnFull::DropOldest;
     })
     .await;
     for _ in 0..5 {

@@ -10,6 +10,7 @@ use myelin_store::{Attempt, ConsumerInfo, StreamInfo};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::dead::DEAD_LETTERS;
@@ -68,6 +69,15 @@ impl Collector for StreamsCollector {
             age(info.oldest_ms)
         })?;
         of_consumers("myelin_consumer_redelivered_messages", "Deliveries beyond the first of a message", &|info| info.redelivered as f64)?;
+        let mut family = encoder.encode_descriptor(
+            "myelin_dead_letters_written",
+            "Messages that became dead letters since the start, by reason",
+            None,
+            MetricType::Counter,
+        )?;
+        for (reason, count) in streams.letters() {
+            ConstCounter::new(count).encode(family.encode_family(&[("reason", reason.as_str())])?)?;
+        }
         let dead = infos.iter().find(|info| info.config.name.as_str() == DEAD_LETTERS);
         let mut one = |name: &str, help: &str, value: f64| {
             let encoder = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;

@@ -89,7 +89,7 @@ impl Consumer {
     }
 
     /// A job, unless the message is dead: then it is moved.
-    async fn admit(&self, delivered: Delivered) -> Result<Option<Job>, ConsumeError> {
+    pub(super) async fn admit(&self, delivered: Delivered) -> Result<Option<Job>, ConsumeError> {
         let Delivered { message, sequence, deliveries, attempts, .. } = delivered;
         let has_expired = |stored: &Stored| stored.expires_ms.is_some_and(|expires_ms| expires_ms <= Attempt::now_ms());
         let is_expired = message.as_ref().is_some_and(has_expired) && self.moves_expired().await?;
@@ -140,9 +140,9 @@ impl Consumer {
 }
 
 /// What was taken and is not a job yet. Dropped on the way, it goes to another worker at once.
-struct Coming<'a> {
-    consumer: &'a Consumer,
-    delivered: VecDeque<Delivered>,
+pub(super) struct Coming<'a> {
+    pub(super) consumer: &'a Consumer,
+    pub(super) delivered: VecDeque<Delivered>,
 }
 
 impl Drop for Coming<'_> {

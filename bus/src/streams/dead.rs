@@ -9,7 +9,7 @@ use myelin_store::{ATTEMPT_TEXT_BYTES_MAX, Attempt, Name, Stored, StreamConfig};
 use serde_json::{Value, json};
 
 use super::engine::{Placed, Record, StreamEngine, Streams};
-use super::error::PublishDurableError;
+use super::error::{PublishDurableError, StreamError};
 use super::headers::{self, Headers};
 use super::reason::{DeadReason, Fault};
 use super::verbs::Receipt;
@@ -84,8 +84,12 @@ pub(super) async fn bury(
     known.push(("Myelin-Dead-Attempts", Value::Array(attempts).to_string()));
     let payload = stored.map(|stored| stored.payload.clone()).unwrap_or_default();
     match store(engine, &letter(origin, (reason, fault), own, known, payload)).await {
+        Ok(_) => {
+            engine.count_letter(reason);
+            Ok(())
+        }
         // It was moved before, and the original was not acked yet.
-        Ok(_) | Err(PublishDurableError::WrongLastSequence { .. }) => Ok(()),
+        Err(PublishDurableError::WrongLastSequence { .. }) => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -115,7 +119,11 @@ pub(super) async fn bury_stray(engine: &Streams, message: &Message, death: &Deat
         match store(engine, &letter(origin, (death.reason, death.fault), own, known, payload.clone())).await {
             // Another letter has this number, from before the clock was set back; the next one may be free.
             Err(PublishDurableError::WrongLastSequence { last }) => refused = PublishDurableError::WrongLastSequence { last },
-            stored => return stored,
+            Ok(receipt) => {
+                engine.count_letter(death.reason);
+                return Ok(receipt);
+            }
+            Err(error) => return Err(error),
         }
     }
     Err(refused)
@@ -127,8 +135,10 @@ async fn store(engine: &Streams, letter: &Record) -> Result<Receipt, PublishDura
         Err(PublishDurableError::NoStream { .. }) => {}
         stored => return stored,
     }
-    // Another may have made the stream meanwhile, which is as good.
-    engine.put_stream(&stream_config()).await.ok();
+    // Another may have made the stream meanwhile, which is as good; without space there is none, and that is worth another try later.
+    if engine.put_stream(&stream_config()).await.is_err_and(|error| error == StreamError::StorageFull) {
+        return Err(PublishDurableError::StorageFull);
+    }
     put(engine, letter.clone()).await
 }
 

@@ -9,6 +9,7 @@ use super::attached::Attached;
 use super::error::{ConsumeError, PublishDurableError, StreamError};
 use super::jetstream::JetStream;
 use super::local::Local;
+use super::reason::DeadReason;
 use super::verbs::Receipt;
 use crate::wire::{Filter, Subject};
 
@@ -79,6 +80,21 @@ impl Streams {
         match self {
             Self::Local(engine) => engine.subjects(),
             Self::Attached(_) | Self::JetStream(_) => Vec::new(),
+        }
+    }
+
+    /// A letter was written that was not there before.
+    pub(crate) fn count_letter(&self, reason: DeadReason) {
+        if let Self::Local(engine) = self {
+            engine.count_letter(reason);
+        }
+    }
+
+    /// How many letters this process has written since its start.
+    pub(crate) fn letters(&self) -> Vec<(DeadReason, u64)> {
+        match self {
+            Self::Local(engine) => engine.letters(),
+            Self::Attached(_) => Vec::new(),
         }
     }
 
@@ -176,12 +192,15 @@ pub(crate) trait StreamEngine {
 }
 
 /// Forwards to the engine in use.
+///
+/// The future of a request over a connection is several times as large as that of the store. Boxed, it makes nobody pay for it who has a store: of
+/// those there may be thousands at a time, each moved and allocated whole.
 macro_rules! forward {
     ($self:ident, $method:ident($($argument:expr),*)) => {
         match $self {
             Self::Local(engine) => engine.$method($($argument),*).await,
-            Self::Attached(engine) => engine.$method($($argument),*).await,
-            Self::JetStream(engine) => engine.$method($($argument),*).await,
+            Self::Attached(engine) => Box::pin(engine.$method($($argument),*)).await,
+            Self::JetStream(engine) => Box::pin(engine.$method($($argument),*)).await,
         }
     };
 }

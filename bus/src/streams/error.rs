@@ -193,6 +193,7 @@ impl StreamError {
     pub(crate) fn of_create(stream: &Name, error: CreateError) -> Self {
         match error {
             CreateError::Overlap { other } => Self::Overlap { other },
+            full if full.is_disk_full() => Self::StorageFull,
             other => Self::Closed { stream: stream.clone(), cause: chain(&other).into() },
         }
     }

@@ -70,10 +70,14 @@ impl Job {
     ///
     /// # Cancel safety
     /// It may have been acked.
-    pub async fn ack(mut self) -> Result<(), ConsumeError> {
-        let is_settled = self.streams.ack(&self.stream, &self.consumer, self.sequence, self.deliveries).await?;
-        self.is_settled = true;
-        if is_settled { Ok(()) } else { Err(ConsumeError::Stale { sequence: self.sequence }) }
+    pub fn ack(self) -> impl Future<Output = Result<(), ConsumeError>> + Send {
+        // The future of an `async fn` has the job twice: as it was given, and as it is worked on. Of these there may be thousands.
+        let mut job = self;
+        async move {
+            let is_settled = job.streams.ack(&job.stream, &job.consumer, job.sequence, job.deliveries).await?;
+            job.is_settled = true;
+            if is_settled { Ok(()) } else { Err(ConsumeError::Stale { sequence: job.sequence }) }
+        }
     }
 
     /// The message could not be handled now: it comes again after `delay`, or after the consumer's backoff. `error` is kept for whoever looks

@@ -8,6 +8,7 @@
 
 mod api;
 mod attached;
+mod batch;
 mod collector;
 mod consumer;
 mod dead;
@@ -24,13 +25,14 @@ mod sweeper;
 mod verbs;
 
 pub use myelin_store::{
-    Attempt, ConsumerConfig, ConsumerInfo, Damage, Durability, Name, NameError, OnFull, OpenError, Outcome, Retention, StreamConfig,
-    StreamInfo,
+    Attempt, ConsumerConfig, ConsumerInfo, Damage, Durability, NAME_BYTES_MAX, Name, NameError, OnFull, OpenError, Outcome, Retention,
+    StreamConfig, StreamInfo,
 };
 
 pub(crate) use self::api::is_settlement;
 pub use self::api::{StreamServer, StreamServerMetrics};
 pub(crate) use self::attached::Attached;
+pub use self::batch::{Batch, Lease};
 pub use self::collector::StreamsCollector;
 pub use self::consumer::Consumer;
 pub use self::dead::{DEAD_LETTER_SUBJECTS, DEAD_LETTERS, Death};

@@ -58,6 +58,11 @@ impl DeadReason {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 
+    /// Its place among all of them.
+    pub(super) fn index(self) -> usize {
+        Self::ALL.iter().position(|reason| *reason == self).unwrap_or_default()
+    }
+
     /// Whose fault it is, as long as nothing else is known: a limit of ours and a route that leads nowhere are ours, the rest is an agent's.
     pub fn fault(self) -> Fault {
         match self {

@@ -47,6 +47,9 @@ pub struct PublishOptions {
 impl Bus {
     /// A bus inside this process that keeps streams in a directory. Reads all of them, which takes about a second per gigabyte and blocks.
     ///
+    /// It has no tasks of its own. A [`StreamServer`](super::StreamServer) on it stores plain publishes on the streams' subjects and makes dead
+    /// letters of what expires unread, half a second later at most, besides answering other processes.
+    ///
     /// # Errors
     /// When the directory cannot be used, or another process has it open. Damage is no error: see the report.
     pub fn embedded_with_store(config: EmbeddedConfig, store: &StoreConfig) -> Result<(Self, StoreReport), OpenError> {

@@ -14,7 +14,7 @@ use crate::config::{Name, StreamConfig};
 use crate::disk::{Disk, Real};
 use crate::handle::Stream;
 use crate::record::Salt;
-use crate::reserve::Reserve;
+use crate::reserve::{self, Reserve};
 use crate::stream::{self, Damage, Live, OpenError};
 
 /// Streams in a directory of this machine. Cloning shares it; [`close`](Self::close) ends it.
@@ -72,6 +72,13 @@ pub enum CreateError {
     /// The system refused.
     #[error("cannot make the stream")]
     Open(#[from] OpenError),
+}
+
+impl CreateError {
+    /// Whether there was no room on the disk.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Open(OpenError::Io { source, .. }) if reserve::is_full(source))
+    }
 }
 
 impl Store {

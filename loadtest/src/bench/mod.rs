@@ -2,6 +2,8 @@
 
 #[cfg(feature = "libzmq")]
 mod curve;
+#[cfg(feature = "streams")]
+mod durable;
 mod fan_out;
 #[cfg(feature = "embedded")]
 mod in_process;
@@ -31,6 +33,12 @@ pub(crate) enum Scenario {
     P3,
     /// One publisher to one subscriber, encrypted on both hops (needs a libzmq with CURVE).
     Curve,
+    /// Durable publishes, synced before the ack, against JetStream that syncs later (needs the feature `streams`, as P6 and P7).
+    P5,
+    /// The same against JetStream that syncs before its ack.
+    P6,
+    /// Pull and ack against JetStream.
+    P7,
     /// Publish to subscribe inside one process (needs the feature `embedded`).
     P8,
 }
@@ -55,7 +63,10 @@ pub(crate) struct BenchArgs {
     /// Leave the sidecar out, and with it every goal.
     #[arg(long)]
     pub(crate) without_sidecar: bool,
-    /// Seconds per cell; 2 in P2, 60 in P3, 5 in P8.
+    /// Leave JetStream out of P5 to P7, and with it every goal: for a profile of what is ours.
+    #[arg(long)]
+    pub(crate) without_jetstream: bool,
+    /// Seconds per cell; 2 in P2, 60 in P3, 2 in P5 and P6, 5 in P8.
     #[arg(long)]
     pub(crate) seconds: Option<f64>,
     /// Peers on both ends; by default libzmq, P1 both kinds, P3 a raw publisher (it cannot drop).
@@ -67,6 +78,12 @@ pub(crate) struct BenchArgs {
     /// Before each cell wait until the rest of the machine is idle, up to this many seconds in total.
     #[arg(long, default_value_t = 0.0)]
     pub(crate) wait_quiet: f64,
+    /// Where P5 to P7 keep their streams, on the disk that is to be measured; beside this binary by default.
+    #[arg(long)]
+    pub(crate) directory: Option<PathBuf>,
+    /// The nats-server of P5 to P7.
+    #[arg(long, default_value = "nats-server")]
+    pub(crate) nats_server: PathBuf,
     /// Print the report as JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -102,6 +119,14 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome<(String, bool)> {
         Scenario::Curve => curve::run(args, &mut neighbours)?,
         #[cfg(not(feature = "libzmq"))]
         Scenario::Curve => return crate::peer::without_libzmq(),
+        #[cfg(feature = "streams")]
+        Scenario::P5 => durable::run_publish(args, &mut neighbours, durable::Syncing::Later)?,
+        #[cfg(feature = "streams")]
+        Scenario::P6 => durable::run_publish(args, &mut neighbours, durable::Syncing::First)?,
+        #[cfg(feature = "streams")]
+        Scenario::P7 => durable::run_pull(args, &mut neighbours)?,
+        #[cfg(not(feature = "streams"))]
+        Scenario::P5 | Scenario::P6 | Scenario::P7 => return Err(Failure::new("P5 to P7 need this binary with `--features streams`")),
         #[cfg(feature = "embedded")]
         Scenario::P8 => in_process::run(args, &mut neighbours)?,
         #[cfg(not(feature = "embedded"))]
@@ -124,7 +149,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome<(String, bool)> {
 
 fn check(args: &BenchArgs) -> Outcome<()> {
     #[cfg(not(feature = "libzmq"))]
-    if args.scenario != Scenario::P8 {
+    if !matches!(args.scenario, Scenario::P5 | Scenario::P6 | Scenario::P7 | Scenario::P8) {
         return crate::peer::without_libzmq();
     }
     if !(1..=100).contains(&args.rounds) {

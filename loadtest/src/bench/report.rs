@@ -9,7 +9,7 @@ use crate::machine::Machine;
 /// One measured quantity of one cell over all rounds.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
-    /// What carried the messages: `direct`, `zmq_proxy`, `sidecar`, `embedded`.
+    /// What carried the messages: `direct`, `zmq_proxy`, `sidecar`, `embedded`, `jetstream`.
     pub(crate) path: String,
     /// Load and peers: `64 B, 4 subs, libzmq`.
     pub(crate) load: String,
@@ -91,6 +91,12 @@ impl Report {
         let spread = each.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), one| (low.min(one), high.max(one)));
         let what = format!("{metric}, {load}: {} / {}", paths.0, paths.1);
         self.judge(Verdict { id, what, value, spread: Some(spread), goal, bound, pass: None });
+    }
+
+    /// The median of a row, if it was measured.
+    #[cfg(feature = "streams")]
+    pub(crate) fn median(&self, path: &str, load: &str, metric: &str) -> Option<f64> {
+        self.rows.iter().find(|row| row.is(path, load, metric)).map(|row| row.median)
     }
 
     /// Judges the median of the only path that has this cell.

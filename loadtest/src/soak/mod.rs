@@ -20,6 +20,8 @@ mod report;
 mod requests;
 mod rough;
 mod sample;
+#[cfg(feature = "streams")]
+pub(crate) mod streams;
 mod tally;
 mod topics;
 mod trend;

@@ -76,7 +76,7 @@ fn peers(sidecar: &Sidecar, binary: &Path) -> Outcome<Value> {
 }
 
 /// The number of a line `name: number …`; zero where there is none.
-fn number(text: &str, name: &str) -> u64 {
+pub(super) fn number(text: &str, name: &str) -> u64 {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     value.and_then(|value| value.split_whitespace().next()?.parse().ok()).unwrap_or_default()
 }

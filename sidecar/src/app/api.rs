@@ -54,7 +54,7 @@ async fn serve(bus: &Bus, mut subscription: Subscription, sources: &Sources) {
                 "uptime_s": started.elapsed().as_secs(),
             }),
             AGENTS_LIST => json!(AgentsReply { agents: (sources.agents)() }),
-            ZMQ_PEERS => match sources.peers.reply(&asked(&message)) {
+            ZMQ_PEERS => match sources.peers.reply(&asked(&message)).await {
                 Ok(reply) => json!(reply),
                 Err(error) => json!({ "error": format!("cannot read the request: {error}") }),
             },

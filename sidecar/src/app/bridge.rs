@@ -1,6 +1,7 @@
 //! Everything that speaks ZMTP: discovery, the hub, the routes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use myelin_bridge_zmq::codec::MessageLimit;
 use myelin_bridge_zmq::discovery::Discovery;
@@ -18,6 +19,7 @@ use super::agents::AgentsSource;
 use super::error::BuildError;
 use super::fleet;
 use super::listens::{Listens, reached_at};
+use super::pipelines::PipelinesSource;
 use super::routes::Routes;
 use super::undelivered::Undelivered;
 use crate::config::Config;
@@ -66,6 +68,50 @@ impl Bridge {
         owed.extend(self.fleet.iter().flat_map(|fleet| fleet.replies_owed()));
         owed.retain(|(_, requests)| *requests > 0);
         owed
+    }
+
+    /// Stores what pipelines have read, and reads nothing more for them. Returns whether all of it is stored.
+    pub(super) async fn finish_pipelines(&self, deadline: Duration) -> bool {
+        let end = tokio::time::Instant::now() + deadline;
+        let pipelines = self.routes.lock().durable_pipelines();
+        let mut ending = tokio::task::JoinSet::new();
+        for (route, pipeline) in pipelines {
+            ending.spawn(async move {
+                let is_stored = pipeline.finish(end.saturating_duration_since(tokio::time::Instant::now())).await;
+                if !is_stored {
+                    let left = pipeline.waiting();
+                    tracing::warn!(
+                        route,
+                        messages = left.messages,
+                        bytes = left.bytes,
+                        "read from producers and not stored before the stop"
+                    );
+                }
+                is_stored
+            });
+        }
+        ending.join_all().await.into_iter().all(|is_stored| is_stored)
+    }
+
+    /// Keeps the requests that are dead letters by now. Returns whether all of them are kept.
+    pub(super) async fn finish_letters(&self, deadline: Duration) -> bool {
+        let keeping = self.routes.lock().letters_kept();
+        let all = async {
+            for kept in keeping {
+                kept.await;
+            }
+        };
+        let is_done = tokio::time::timeout(deadline, all).await.is_ok();
+        if !is_done {
+            tracing::warn!("serve.drain_timeout passed before all requests without a reply were kept as dead letters");
+        }
+        is_done
+    }
+
+    /// The pipelines that are kept in a stream.
+    pub(super) fn pipelines_source(&self) -> PipelinesSource {
+        let routes = Arc::clone(&self.routes);
+        Arc::new(move || routes.lock().durable_pipelines())
     }
 
     /// What waits for peers that did not read it, or that were not there; to be asked once everything is closed.

@@ -70,7 +70,13 @@ impl App {
         let bridge = Bridge::build(config, (&bus, &budget), &mut registry, &mut listens, (&tracker, &token)).await?;
         let sources = api::Sources {
             agents: bridge.agents_source(),
-            peers: PeersSource { front: bridge.front.clone(), budget, payload_bytes_max: config.bus.payload_max },
+            peers: PeersSource {
+                front: bridge.front.clone(),
+                budget,
+                payload_bytes_max: config.bus.payload_max,
+                bus: bus.clone(),
+                pipelines: bridge.pipelines_source(),
+            },
         };
         api::start(&bus, sources, &tracker, token.clone()).await.map_err(|error| BuildError::setting(config, "bus.payload_max", &error))?;
 

@@ -33,6 +33,7 @@ pub(super) fn entries(report: &StoreReport) -> Vec<DamageEntry> {
         let what = match &damage.messages {
             Some(messages) if messages.start() == messages.end() => format!("message {} is missing ({place})", messages.start()),
             Some(messages) => format!("of messages {} to {} some or all are missing ({place})", messages.start(), messages.end()),
+            None if damage.records.is_empty() => format!("no message is known to be missing, but something cannot be read ({place})"),
             None => format!("no message is missing, but {} records about them ({place})", damage.records.clone().count()),
         };
         DamageEntry { found_ms, stream: damage.stream.to_string(), what }

@@ -1,17 +1,19 @@
 //! Configured routes, turned into sockets of the bridge.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use myelin_bridge_zmq::front::{BindError, Connector, Endpoint, FrontConfig, Listener};
 use myelin_bridge_zmq::routes::pair::{Pair, Side as PairSide};
+use myelin_bridge_zmq::routes::pipeline::{DurableConfig, Pipeline};
 use myelin_bridge_zmq::routes::service::{OnCallerGone, QueueBounds, Service, ServiceConfig};
-use myelin_bridge_zmq::routes::{RouteContext, RouteError, pipeline::Pipeline, topic::Topic};
+use myelin_bridge_zmq::routes::{RouteContext, RouteError, topic::Topic};
 
 use super::agents::AgentEntry;
 use super::error::BuildError;
 use super::listens::{Listens, reached_at};
 use super::undelivered::Undelivered;
-use crate::config::{Config, Linger, Overrides, Role, Route, RouteKind, Side, Use};
+use crate::config::{Config, Keeping, Linger, Overrides, Role, Route, RouteKind, Side, Use};
 
 /// Everything that routes keep open. Dropping it closes them.
 #[derive(Debug, Default)]
@@ -25,7 +27,7 @@ pub(super) struct Routes {
 enum Handle {
     Service(Service),
     Topic(Topic),
-    Pipeline(Pipeline),
+    Pipeline(Arc<Pipeline>),
     Pair(Pair),
 }
 
@@ -33,20 +35,25 @@ enum Handle {
 const ROLES: &str = "a route has no other roles than those of its kind";
 
 impl Handle {
-    fn new(context: &RouteContext, config: &Config, route: &Route) -> Result<Self, RouteError> {
+    async fn new(context: &RouteContext, config: &Config, route: &Route) -> Result<Self, RouteError> {
         let waiting = QueueBounds { bytes_max: config.limits.queue_bytes, requests_max: config.limits.queue_messages };
         Ok(match &route.kind {
-            RouteKind::Service { window, on_caller_gone, fail_fast, .. } => {
+            RouteKind::Service { window, on_caller_gone, fail_fast, dead_letter_requests, .. } => {
                 let on_caller_gone = match on_caller_gone {
                     Linger::Deliver => OnCallerGone::Deliver,
                     Linger::Drop => OnCallerGone::Drop,
                 };
                 let fail_fast = fail_fast.clone().map(Into::into);
-                let settings = ServiceConfig { window: *window as usize, on_caller_gone, waiting, fail_fast };
+                let dead_letter_requests = *dead_letter_requests;
+                let settings = ServiceConfig { window: *window as usize, on_caller_gone, waiting, fail_fast, dead_letter_requests };
                 Self::Service(Service::new(context, &route.name, settings)?)
             }
             RouteKind::Topic { overflow, .. } => Self::Topic(Topic::new(context, &route.name, overflow.unwrap_or(config.bus.overflow))?),
-            RouteKind::Pipeline { .. } => Self::Pipeline(Pipeline::new(context, &route.name, waiting)?),
+            RouteKind::Pipeline { keeping, .. } => Self::Pipeline(Arc::new(if keeping.durable.unwrap_or(config.store.enabled) {
+                Pipeline::durable(context, &route.name, kept(keeping)).await?
+            } else {
+                Pipeline::new(context, &route.name, waiting)?
+            })),
             RouteKind::Pair { .. } => Self::Pair(Pair::new(context, &route.name, waiting)?),
         })
     }
@@ -90,7 +97,7 @@ impl Routes {
         listens: &mut Listens,
     ) -> Result<(), BuildError> {
         let secured = if route.security.is_empty() { context.clone() } else { secured(context, config, route)? };
-        let handle = Handle::new(&secured, config, route).map_err(|error| BuildError::Setting {
+        let handle = Handle::new(&secured, config, route).await.map_err(|error| BuildError::Setting {
             place: route.origin.prefix(),
             setting: format!("route {:?}", route.name),
             reason: with_causes(&error),
@@ -158,6 +165,24 @@ impl Routes {
         }
     }
 
+    /// For each service, its waiting until the requests that are dead letters are kept as such.
+    pub(super) fn letters_kept(&self) -> Vec<impl Future<Output = ()> + Send + use<>> {
+        let services = self.routes.iter().filter_map(|(_, handle)| match handle {
+            Handle::Service(service) => Some(service.letters_kept()),
+            _ => None,
+        });
+        services.collect()
+    }
+
+    /// The pipelines that are kept in a stream.
+    pub(super) fn durable_pipelines(&self) -> Vec<(String, Arc<Pipeline>)> {
+        let durable = self.routes.iter().filter_map(|(route, handle)| match handle {
+            Handle::Pipeline(pipeline) if pipeline.stream().is_some() => Some((route.name.clone(), Arc::clone(pipeline))),
+            _ => None,
+        });
+        durable.collect()
+    }
+
     /// Agents that routes connect to, as far as their sockets know them.
     pub(super) fn agents(&self) -> Vec<AgentEntry> {
         let services = self.routes.iter().filter_map(|(route, handle)| match (&route.kind, handle) {
@@ -176,6 +201,18 @@ impl Routes {
                 waiting: service.requests_waiting(),
             })
             .collect()
+    }
+}
+
+/// What is not written is as the bridge has it.
+fn kept(keeping: &Keeping) -> DurableConfig {
+    let defaults = DurableConfig::default();
+    DurableConfig {
+        deliveries_max: keeping.deliveries_max.unwrap_or(defaults.deliveries_max),
+        ack_wait: keeping.ack_wait.unwrap_or(defaults.ack_wait),
+        messages_max: keeping.messages_max.unwrap_or(defaults.messages_max),
+        bytes_max: keeping.bytes_max.unwrap_or(defaults.bytes_max),
+        age_max: keeping.age_max.or(defaults.age_max),
     }
 }
 

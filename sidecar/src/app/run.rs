@@ -48,12 +48,13 @@ impl App {
             // While the bus still carries replies: a caller over NATS waits for its one on a subscription, which draining ends.
             settle(&bridge, deadline).await;
             // Before the bus, whose drain closes the store.
+            let stored = bridge.finish_pipelines(left(deadline)).await & bridge.finish_letters(left(deadline)).await;
             let answered = finish(&streams, deadline).await;
             let drained = drain(&bus, deadline).await;
             let closed = close(nats, &bridge, deadline).await;
             let saved = save(&tracker, &token, deadline).await;
             enter(&phase, Phase::Flushed);
-            if answered && drained && closed && saved { Outcome::Clean } else { Outcome::Forced }
+            if stored && answered && drained && closed && saved { Outcome::Clean } else { Outcome::Forced }
         };
         let outcome = tokio::select! {
             outcome = ending => outcome,

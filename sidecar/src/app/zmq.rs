@@ -3,8 +3,11 @@
 use std::time::SystemTime;
 
 use myelin_bridge_zmq::front::{FailedHandshake, Front, Passed, PeerQuery, PeerStatus};
+use myelin_bus::Bus;
 use myelin_bus::outlet::{Budget, Queued};
 use serde::{Deserialize, Serialize};
+
+use super::pipelines::{self, PipelineEntry, PipelinesSource};
 
 /// Peers in one reply when the request does not say.
 const PAGE_DEFAULT: usize = 256;
@@ -34,6 +37,9 @@ pub(crate) struct PeersReply {
     pub(crate) next: Option<u64>,
     /// The last 100 connections that did not become a session, oldest first; on the first page only.
     pub(crate) failures: Vec<FailureEntry>,
+    /// Pipelines that are kept in a stream; on the first page only.
+    #[serde(default)]
+    pub(crate) pipelines: Vec<PipelineEntry>,
     /// Bytes that wait for peers, over the whole process, NATS clients included.
     pub(crate) queued_bytes: usize,
     /// Their bound, `limits.queued_bytes`.
@@ -57,9 +63,15 @@ pub(crate) struct PeerEntry {
     pub(crate) remote: String,
     pub(crate) since_ms: u64,
     pub(crate) last_seen_ms: u64,
+    /// It closed the connection while it was held back, and the last it said is still to be read.
+    #[serde(default)]
+    pub(crate) has_left: bool,
     pub(crate) queued: Amount,
     /// Messages that were dropped instead of reaching it.
     pub(crate) dropped: u64,
+    /// Whether it is served at most once although its route promises more: it answers no PING.
+    #[serde(default)]
+    pub(crate) at_most_once: bool,
     pub(crate) received: Amount,
     pub(crate) sent: Amount,
 }
@@ -81,17 +93,19 @@ pub(crate) struct FailureEntry {
 }
 
 /// What the reply is made of.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct PeersSource {
     pub(super) front: Front,
     pub(super) budget: Budget,
     /// The largest reply in bytes.
     pub(super) payload_bytes_max: usize,
+    pub(super) bus: Bus,
+    pub(super) pipelines: PipelinesSource,
 }
 
 impl PeersSource {
     /// The reply to a request of these bytes, or what is wrong with it.
-    pub(super) fn reply(&self, request: &[u8]) -> Result<PeersReply, serde_json::Error> {
+    pub(super) async fn reply(&self, request: &[u8]) -> Result<PeersReply, serde_json::Error> {
         let request = if request.is_empty() { PeersRequest::default() } else { serde_json::from_slice(request)? };
         // Half for peers, half for failures.
         let entries_max = (self.payload_bytes_max / ENTRY_BYTES / 2).max(1);
@@ -103,8 +117,14 @@ impl PeersSource {
         let mut failures = self.front.handshake_failures();
         failures.retain(is_asked);
         failures.drain(..failures.len().saturating_sub(entries_max));
+        let pipelines = (self.pipelines)();
+        let pipelines = match request.after {
+            0 => pipelines::entries(&self.bus, &pipelines, request.route.as_deref()).await,
+            _ => Vec::new(),
+        };
         Ok(PeersReply {
             peers: page.peers.iter().map(|peer| PeerEntry::new(peer, now)).collect(),
+            pipelines,
             next: page.next,
             failures: failures.iter().map(FailureEntry::new).collect(),
             queued_bytes: self.budget.queued_bytes(),
@@ -126,8 +146,10 @@ impl PeerEntry {
             remote: peer.remote.clone(),
             since_ms: unix_ms(peer.since),
             last_seen_ms: unix_ms(now.checked_sub(peer.silent).unwrap_or(now)),
+            has_left: peer.has_left,
             queued: peer.queued.into(),
             dropped: peer.dropped,
+            at_most_once: peer.is_at_most_once,
             received: peer.received.into(),
             sent: peer.sent.into(),
         }

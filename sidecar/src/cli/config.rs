@@ -157,7 +157,8 @@ fn route_json(route: &crate::config::Route) -> Json {
         entry["security"][name] = json!({ "value": setting.value.to_json(), "origin": origin_json(&setting.origin) });
     }
     match &route.kind {
-        RouteKind::Service { window, on_caller_gone, fail_fast, .. } => {
+        RouteKind::Service { window, on_caller_gone, fail_fast, dead_letter_requests, .. } => {
+            entry["dead_letter_requests"] = json!(dead_letter_requests);
             entry["window"] = json!(window);
             entry["on_caller_gone"] = json!(on_caller_gone.as_str());
             entry["fail_fast"] = json!(fail_fast);
@@ -165,7 +166,16 @@ fn route_json(route: &crate::config::Route) -> Json {
         RouteKind::Topic { overflow, .. } => {
             entry["overflow"] = json!(overflow.map(myelin_bus::Overflow::as_str));
         }
-        RouteKind::Pipeline { .. } | RouteKind::Pair { .. } => {}
+        RouteKind::Pipeline { keeping, .. } => {
+            let duration = |time: Option<std::time::Duration>| time.map(crate::config::show_duration);
+            entry["durable"] = json!(keeping.durable);
+            entry["deliveries_max"] = json!(keeping.deliveries_max);
+            entry["ack_wait"] = json!(duration(keeping.ack_wait));
+            entry["messages_max"] = json!(keeping.messages_max);
+            entry["bytes_max"] = json!(keeping.bytes_max);
+            entry["age_max"] = json!(duration(keeping.age_max));
+        }
+        RouteKind::Pair { .. } => {}
     }
     entry
 }

@@ -30,6 +30,10 @@ pub(super) struct ConfigArgs {
     #[arg(long, value_name = "DURATION")]
     drain_timeout: Option<String>,
 
+    /// Worker threads for agents and the bus [default: 0, one per core]
+    #[arg(long, value_name = "COUNT")]
+    threads: Option<String>,
+
     /// Endpoint where agents register [default: tcp://127.0.0.1:7120]
     #[arg(long, value_name = "ENDPOINT")]
     discovery_listen: Option<String>,
@@ -110,6 +114,7 @@ impl ConfigArgs {
             ("--http", "serve.http", &self.http),
             ("--state-dir", "serve.state_dir", &self.state_dir),
             ("--drain-timeout", "serve.drain_timeout", &self.drain_timeout),
+            ("--threads", "serve.threads", &self.threads),
             ("--discovery-listen", "discovery.listen", &self.discovery_listen),
             ("--advertise", "discovery.advertise", &self.advertise),
             ("--hub-publishers", "hub.publishers", &self.hub_publishers),

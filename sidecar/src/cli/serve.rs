@@ -1,6 +1,8 @@
 //! `myelin serve`.
 
 use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use serde_json::json;
@@ -47,7 +49,8 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     if let Some(first) = faults.next() {
         return Err(faults.fold(Failure::usage(first), Failure::and));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("myelin").build();
+    let workers = config.serve.threads.unwrap_or_else(workers_default);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers.get()).enable_all().thread_name("myelin").build();
     let runtime = runtime.map_err(|error| Failure::runtime(format!("cannot start the async runtime: {error}")))?;
     let outcome: Result<Outcome, Failure> = runtime.block_on(async {
         let mut signals = Signals::new().map_err(|error| Failure::runtime(format!("cannot listen for signals: {error}")))?;
@@ -81,6 +84,14 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         Outcome::Clean => Ok(()),
         Outcome::Forced => Err(Failure::silent(failure::EXIT_RUNTIME)),
     }
+}
+
+/// Worker threads where `serve.threads` leaves the choice to us: as many as there are cores.
+///
+/// With one, a read never wakes a second worker, which is cheaper for a single busy connection; with one per core, what takes long at one
+/// connection, such as a handshake of CURVE, keeps fewer others waiting.
+fn workers_default() -> NonZeroUsize {
+    available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 struct Signals {

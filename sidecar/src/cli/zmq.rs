@@ -8,7 +8,7 @@ use myelin_bus::{Bus, RequestError};
 
 use super::server::ServerArgs;
 use super::{Failure, output, server};
-use crate::app::{FailureEntry, PeerEntry, PeersReply, PeersRequest, ZMQ_PEERS, unix_ms};
+use crate::app::{FailureEntry, PeerEntry, PeersReply, PeersRequest, PipelineEntry, ZMQ_PEERS, unix_ms};
 
 /// Show the ZeroMQ peers of a running sidecar: who is connected to which route, what waits for them, who could not connect
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,8 @@ Examples:
   myelin zmq --json | jq -r '.peers[] | select(.dropped > 0) | \"\\(.route) \\(.remote) \\(.dropped)\"'
   myelin zmq --json | jq '.failures'
 
-IDLE is the time since the peer last sent anything, heartbeats included. IN and OUT count messages; --json has bytes too.";
+IDLE is the time since the peer last sent anything, heartbeats included. IN and OUT count messages; --json has bytes too. A
+consumer with the note at_most_once answers no PING: what is written to it counts as delivered.";
 
 /// The sidecar answers from memory.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -79,6 +80,7 @@ async fn fetch(bus: &Bus, route: Option<&String>) -> Result<PeersReply, Failure>
         all.peers.extend(page.peers);
         if after == 0 {
             all.failures = page.failures;
+            all.pipelines = page.pipelines;
         }
         (all.queued_bytes, all.queued_bytes_max) = (page.queued_bytes, page.queued_bytes_max);
         match page.next {
@@ -106,14 +108,19 @@ fn page(reply: &PeersReply, now: u64) -> String {
     let mut text = if reply.peers.is_empty() {
         "no peers are connected".to_owned()
     } else {
-        const HEADER: [&str; 12] =
-            ["ROUTE", "SIDE", "SOCKET", "REMOTE", "IDENTITY", "SECURITY", "AGE", "IDLE", "QUEUED", "DROPPED", "IN", "OUT"];
+        const HEADER: [&str; 13] =
+            ["ROUTE", "SIDE", "SOCKET", "REMOTE", "IDENTITY", "SECURITY", "AGE", "IDLE", "QUEUED", "DROPPED", "IN", "OUT", "NOTE"];
         let rows: Vec<_> = reply.peers.iter().map(|peer| row(peer, now)).collect();
         output::table(&HEADER, &rows)
     };
     let waits =
         format!("\n\n{} peers, {} of {} bytes queued in the process", reply.peers.len(), reply.queued_bytes, reply.queued_bytes_max);
     text.push_str(&waits);
+    if !reply.pipelines.is_empty() {
+        let rows: Vec<_> = reply.pipelines.iter().map(pipeline_row).collect();
+        text.push_str("\n\nPipelines, kept in streams:\n");
+        text.push_str(&output::table(&["ROUTE", "STREAM", "WAITING", "IN HAND", "UNSTORED", "CONSUMERS", "AGAIN"], &rows));
+    }
     if !reply.failures.is_empty() {
         let rows: Vec<_> = reply.failures.iter().rev().take(FAILURES_SHOWN).map(|failure| failure_row(failure, now)).collect();
         text.push_str(&format!("\n\nHandshakes that failed, the last {} of {} kept:\n", rows.len(), reply.failures.len()));
@@ -132,11 +139,28 @@ fn row(peer: &PeerEntry, now: u64) -> Vec<String> {
         or_dash(&peer.identity),
         peer.mechanism.clone(),
         ago(peer.since_ms, now),
-        ago(peer.last_seen_ms, now),
+        if peer.has_left { "left".to_owned() } else { ago(peer.last_seen_ms, now) },
         queued,
         peer.dropped.to_string(),
         peer.received.messages.to_string(),
         peer.sent.messages.to_string(),
+        if peer.at_most_once { "at_most_once".to_owned() } else { "-".to_owned() },
+    ]
+}
+
+fn pipeline_row(pipeline: &PipelineEntry) -> Vec<String> {
+    let at_most_once = match pipeline.at_most_once {
+        0 => String::new(),
+        count => format!(" ({count} at_most_once)"),
+    };
+    vec![
+        pipeline.route.clone(),
+        pipeline.stream.clone(),
+        format!("{} ({} B)", pipeline.messages, pipeline.bytes),
+        pipeline.in_hand.to_string(),
+        pipeline.unstored.to_string(),
+        format!("{}{at_most_once}", pipeline.consumers),
+        pipeline.redelivered.to_string(),
     ]
 }
 

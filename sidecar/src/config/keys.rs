@@ -56,6 +56,7 @@ pub(crate) const KEYS: &[Key] = &[
     key("serve.http", "MYELIN_HTTP", Kind::Address, "127.0.0.1:7300"),
     key("serve.state_dir", "MYELIN_STATE_DIR", Kind::Path, "./myelin-data"),
     key("serve.drain_timeout", "MYELIN_DRAIN_TIMEOUT", duration(0, HOUR), "10s"),
+    key("serve.threads", "MYELIN_THREADS", count(0, 1024), "0"),
     // The ceiling is that of nats-server, so that a move to a cluster refuses nothing that was accepted here.
     key("bus.payload_max", "MYELIN_BUS_PAYLOAD_MAX", size(KIB, 64 * MIB), "8MiB"),
     // A libzmq PUB at its high-water mark drops the newest message, and one slow subscriber must not slow the others.

@@ -23,7 +23,7 @@ pub(crate) use binds::Use;
 pub(crate) use endpoint::{Endpoint, bind_addr, is_same_local, known_address, local_name, resolve};
 pub(crate) use error::ConfigError;
 pub(crate) use origin::Origin;
-pub(crate) use route::{Linger, Role, Route, RouteKind, Side};
+pub(crate) use route::{Keeping, Linger, Role, Route, RouteKind, Side};
 pub(crate) use security::{FILES, MechanismName, Security};
 pub(crate) use settings::{Overrides, Settings};
 pub(crate) use sources::{Flag, Sources, reason};

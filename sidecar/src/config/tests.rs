@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use myelin_bridge_zmq::routes::pipeline::DurableConfig;
 use myelin_bus::Overflow;
 
 use super::keys::{self, KEYS, OVERFLOWS};
@@ -46,11 +47,15 @@ fn the_example_file_sets_every_key_to_its_default() {
     assert!(routes.is_empty(), "routes in the example are commented out");
 }
 
+/// The routes of the example as they are when the first # of each line is removed.
+fn uncommented() -> String {
+    let start = EXAMPLE.find("#[[route]]").expect("the example shows routes");
+    EXAMPLE[start..].lines().map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line))).collect()
+}
+
 #[test]
 fn the_commented_routes_of_the_example_are_valid() {
-    let start = EXAMPLE.find("#[[route]]").expect("the example shows routes");
-    let uncommented: String = EXAMPLE[start..].lines().map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line))).collect();
-    let (_, routes) = read(&uncommented).expect("the commented routes parse");
+    let (_, routes) = read(&uncommented()).expect("the commented routes parse");
     let kinds: Vec<_> = routes.iter().map(|route| route.kind.as_str()).collect();
     assert_eq!(kinds, ["service", "topic", "pipeline", "pair"]);
 }
@@ -99,6 +104,15 @@ fn each_fault_is_one_line_with_file_line_and_key() {
             "m.toml:4: route \"a\".security: expected a table such as { mechanism = \"curve\" }, found the text \"curve\"",
         ),
         (
+            "[[route]]\nname = 'a'\nkind = 'pipeline'\nack_wait = 30",
+            "m.toml:4: route \"a\".ack_wait: expected a duration with a unit, such as \"500ms\", \"5s\" or \"2m\", found 30 without a unit (write \"30s\" for seconds)",
+        ),
+        (
+            "[[route]]\nname = 'a'\nkind = 'pipeline'\ndeliveries_max = 0",
+            "m.toml:4: route \"a\".deliveries_max: 0 is out of range, allowed is 1 to 1000",
+        ),
+        ("[[route]]\nname = 'a'\nkind = 'pipeline'\nmax_deliver = 5", "m.toml:4: route \"a\".max_deliver: unknown key"),
+        (
             "[hub]\npublishers = 'ipc://*'",
             "m.toml:2: hub.publishers: \"ipc://*\" is not a Unix domain socket by the path of its file, such as \"ipc:///run/agent.sock\" (at most 106 bytes), or by an abstract name, such as \"ipc://@agent\"",
         ),
@@ -128,6 +142,20 @@ fn a_side_takes_one_endpoint_or_a_list() {
     let (_, routes) = read("[[route]]\nname='a'\nkind='service'\ncallers={bind='tcp://*:5'}\nagents={connect=['tcp://h:1','tcp://h:2']}\nwindow=4\non_caller_gone='drop'\n").expect("valid");
     let RouteKind::Service { callers, agents, window, on_caller_gone, .. } = &routes[0].kind else { panic!("a service") };
     assert_eq!((callers.bind.len(), agents.connect.len(), *window, *on_caller_gone), (1, 2, 4, Linger::Drop));
+}
+
+#[test]
+fn the_example_shows_how_a_pipeline_keeps_its_messages_by_default() {
+    let (_, routes) = read(&uncommented()).expect("the commented routes parse");
+    let keeping = routes.iter().find_map(|route| match &route.kind {
+        RouteKind::Pipeline { keeping, .. } => Some(keeping),
+        _ => None,
+    });
+    let (shown, defaults) = (keeping.expect("a pipeline"), DurableConfig::default());
+    assert_eq!(shown.durable, Some(Config::new(Settings::defaults(), Vec::new()).store.enabled));
+    assert_eq!((shown.deliveries_max, shown.ack_wait), (Some(defaults.deliveries_max), Some(defaults.ack_wait)));
+    assert_eq!((shown.messages_max, shown.bytes_max), (Some(defaults.messages_max), Some(defaults.bytes_max)));
+    assert_eq!((shown.age_max, defaults.age_max), (None, None));
 }
 
 #[test]

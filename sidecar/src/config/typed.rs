@@ -1,6 +1,7 @@
 //! The configuration as the rest of the program sees it.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(crate) struct Serve {
     pub(crate) state_dir: PathBuf,
     /// The one deadline of a graceful stop.
     pub(crate) drain_timeout: Duration,
+    /// Worker threads; `None` is for the program to choose.
+    pub(crate) threads: Option<NonZeroUsize>,
 }
 
 /// `[bus]`
@@ -104,6 +107,7 @@ impl Config {
                 http: settings.address("serve.http"),
                 state_dir: settings.path("serve.state_dir"),
                 drain_timeout: settings.duration("serve.drain_timeout"),
+                threads: NonZeroUsize::new(settings.number("serve.threads")),
             },
             bus: Bus { payload_max: settings.number("bus.payload_max"), overflow: overflow(settings.choice("bus.overflow")) },
             store: Store {

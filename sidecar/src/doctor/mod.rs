@@ -8,6 +8,7 @@ mod agents;
 mod finding;
 mod host;
 mod local;
+mod pipelines;
 mod probe;
 mod routes;
 mod security;
@@ -21,6 +22,7 @@ use crate::config::Config;
 /// Checks that need nothing but the configuration, worst first.
 pub(crate) fn examine_config(config: &Config) -> Vec<Finding> {
     let mut findings = routes::examine(config);
+    findings.extend(pipelines::examine(config));
     findings.extend(addresses::examine(config));
     findings.extend(security::examine(config));
     findings.sort_by_key(|finding| finding.severity);
@@ -34,6 +36,7 @@ pub(crate) fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(security::examine_files(config));
     findings.extend(store::examine(config));
     findings.extend(agents::examine(config));
+    findings.extend(pipelines::examine_running(config));
     findings.sort_by_key(|finding| finding.severity);
     findings
 }

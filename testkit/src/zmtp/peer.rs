@@ -144,6 +144,18 @@ impl Peer {
         self.answers_pings = false;
     }
 
+    /// Takes the next frame, which is a PING, and answers it.
+    ///
+    /// # Panics
+    /// When something else comes, or nothing.
+    #[track_caller]
+    pub fn answer_ping(&mut self) {
+        match self.recv_any(Instant::now() + PATIENCE) {
+            Ok(Received::Command(name, body)) if name == "PING" => self.raw.send(&pong(&body)),
+            other => panic!("{other:?} instead of a PING"),
+        }
+    }
+
     /// Sends one message.
     ///
     /// # Panics
@@ -184,9 +196,7 @@ impl Peer {
             match self.recv_any(end)? {
                 Received::Command(name, body) if name == "PING" => {
                     if self.answers_pings {
-                        // PONG carries the context, which follows the two bytes of the TTL.
-                        let pong = command("PONG", body.get(2..).unwrap_or_default());
-                        self.raw.try_send(&pong).map_err(|_| RecvError::Closed)?;
+                        self.raw.try_send(&pong(&body)).map_err(|_| RecvError::Closed)?;
                     }
                 }
                 other => return Ok(other),
@@ -262,6 +272,11 @@ impl Peer {
         self.raw.fill(header + length, end)?;
         Ok((flags, self.raw.take(header + length)[header..].to_vec()))
     }
+}
+
+/// The PONG that answers a PING with this body: it carries the context, which follows the two bytes of the TTL.
+fn pong(ping: &[u8]) -> Vec<u8> {
+    command("PONG", ping.get(2..).unwrap_or_default())
 }
 
 /// The value of `Socket-Type` among the properties of READY.

@@ -1,5 +1,6 @@
 //! A TCP peer that sends and compares bytes.
 
+use super::COMMAND;
 use crate::hex;
 use crate::wait::PATIENCE;
 use socket2::SockRef;
@@ -108,6 +109,18 @@ impl RawPeer {
     pub fn recv(&mut self, count: usize, timeout: Duration) -> Result<Vec<u8>, RecvError> {
         self.fill(count, Instant::now() + timeout)?;
         Ok(self.take(count).to_vec())
+    }
+
+    /// Whether the next frame is a command of the protocol and no message.
+    ///
+    /// # Panics
+    /// When nothing comes.
+    #[track_caller]
+    pub fn next_is_command(&mut self) -> bool {
+        if let Err(error) = self.fill(1, Instant::now() + PATIENCE) {
+            panic!("neither a message nor a command: {error}");
+        }
+        self.buffered()[0] & COMMAND != 0
     }
 
     /// Compares the next bytes with a hex text.

@@ -75,7 +75,8 @@ impl PeerHandler for Seat {
         let over = CancellationToken::new();
         {
             let mut taken = self.taken.lock();
-            if taken.is_some() {
+            // One that has left hears nothing any more: what it said last may wait for long, its successor need not.
+            if taken.as_ref().is_some_and(|taken| !taken.peer.has_left()) {
                 drop(taken);
                 self.refuse(peer);
                 return;
@@ -92,8 +93,8 @@ impl PeerHandler for Seat {
     }
 
     fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
-        // One that is refused may have spoken before it noticed.
-        if !self.is_held_by(peer) {
+        // One that is refused may have spoken before it noticed; one that has left spoke while it had the place.
+        if !self.is_held_by(peer) && !peer.has_left() {
             return None;
         }
         self.publisher.publish_batch(batch).pressure

@@ -5,12 +5,14 @@ use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
 use myelin_bus::outlet::Queued;
+use myelin_bus::streams::DeadReason;
 use myelin_bus::wire::{Body, Frames};
 use myelin_bus::{Delivery, InlineHandler, Pressure, ReplyTo};
 use parking_lot::Mutex;
 
 use super::super::RouteContext;
 use super::ServiceConfig;
+use super::dead_letters::DeadLetters;
 use super::fair_queue::CallerId;
 use super::pool::{Placed, Placement, Pool, ReplicaId, ReplicaKind};
 use super::request::{Correlation, Owed, Request, correlation_frame, split_correlation};
@@ -24,6 +26,8 @@ pub(super) struct Agents {
     name: String,
     context: RouteContext,
     config: Arc<ServiceConfig>,
+    /// Where requests without a reply are kept.
+    letters: Option<Arc<DeadLetters>>,
     state: Mutex<State>,
     /// Itself, for the sessions of ROUTER agents to report to.
     this: Weak<Self>,
@@ -31,7 +35,7 @@ pub(super) struct Agents {
     anonymous: AtomicU64,
 }
 
-/// Lock order: `state` first, then whatever an outlet locks; nothing is sent while it is held.
+/// Lock order: `state` first, then whatever an outlet or the watch over requests locks; nothing is sent while it is held.
 #[derive(Debug)]
 struct State {
     pool: Pool<Request>,
@@ -54,7 +58,7 @@ enum Dispatch {
 }
 
 impl Agents {
-    pub(super) fn new(context: RouteContext, name: &str, config: Arc<ServiceConfig>) -> Arc<Self> {
+    pub(super) fn new(context: RouteContext, name: &str, config: Arc<ServiceConfig>, letters: Option<Arc<DeadLetters>>) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             name: name.to_owned(),
@@ -67,6 +71,7 @@ impl Agents {
                 next_correlation: fastrand::u64(..),
             }),
             config,
+            letters,
             anonymous: AtomicU64::new(0),
         })
     }
@@ -98,10 +103,15 @@ impl Agents {
     fn submit(&self, request: Request) -> Option<Pressure> {
         let caller = self.caller_of(&request);
         let bytes = request.len();
+        let reply = self.letters.as_ref().and_then(|_| request.reply.clone());
         let mut state = self.state.lock();
         match state.pool.submit(caller, request, bytes, Request::detached) {
-            Placed::Waits => None,
+            Placed::Waits => {
+                self.waits(reply.as_ref(), true);
+                None
+            }
             Placed::WaitsInsteadOf(evicted) => {
+                self.waits(reply.as_ref(), true);
                 drop(state);
                 self.context.metrics.requests_evicted.inc_by(evicted.len() as u64);
                 self.lose(DropCause::EvictLongest, evicted);
@@ -135,6 +145,7 @@ impl Agents {
     fn prepare(&self, state: &mut State, placement: Placement<Request>) -> Option<Dispatch> {
         let mut next = Some(placement);
         while let Some(Placement { replica, caller, request }) = next {
+            self.waits(request.reply.as_ref(), false);
             match state.links.get(&replica).expect("the pool places on linked replicas").clone() {
                 Link::Router(sessions) => return Some(Dispatch::Router { sessions, caller, request }),
                 Link::Rep(agent) if request.has_delimiter() => {
@@ -146,6 +157,7 @@ impl Agents {
                 }
                 Link::Rep(_) => {
                     self.context.metrics.requests_malformed.inc();
+                    self.lost(request.reply.as_ref(), DeadReason::Malformed, "it has no empty frame, which a REP needs");
                     next = state.pool.completed(replica);
                 }
             }
@@ -165,6 +177,20 @@ impl Agents {
         }
     }
 
+    /// A request waits here from now on, or no longer.
+    fn waits(&self, reply: Option<&ReplyTo>, is_waiting: bool) {
+        if let Some(letters) = &self.letters {
+            letters.waits(reply, is_waiting);
+        }
+    }
+
+    /// Nobody will answer a request.
+    fn lost(&self, reply: Option<&ReplyTo>, reason: DeadReason, error: &'static str) {
+        if let Some(letters) = &self.letters {
+            letters.lost(reply, reason, error);
+        }
+    }
+
     fn fail(&self, owed: Owed) {
         if let Some(text) = &self.config.fail_fast {
             owed.fail(&self.context.bus, text);
@@ -175,6 +201,7 @@ impl Agents {
     fn lose(&self, cause: DropCause, requests: impl IntoIterator<Item = Request>) {
         for request in requests {
             self.context.front.count_drops(cause, 1);
+            self.lost(request.reply.as_ref(), DeadReason::NoRoute, "the queue of the service is full");
             self.fail(request.owed(true));
         }
     }
@@ -288,6 +315,7 @@ impl Agents {
         self.abandon(abandoned);
         self.context.metrics.requests_unanswered.inc_by(lost.len() as u64);
         for owed in lost {
+            self.lost(owed.reply(), DeadReason::Timeout, "the connection of the agent that had it ended");
             self.fail(owed);
         }
     }

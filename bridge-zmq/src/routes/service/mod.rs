@@ -14,6 +14,7 @@
 
 mod agents;
 mod callers;
+mod dead_letters;
 mod fair_queue;
 mod identities;
 mod links;
@@ -28,12 +29,14 @@ use std::sync::Arc;
 use myelin_bus::outlet::{OutletConfig, Queued};
 use myelin_bus::wire::{QueueGroup, Subject};
 use myelin_bus::{InlineSubscription, Overflow};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::fair_queue::QueueBounds;
 pub use self::pool::OnCallerGone;
 
 use self::agents::Agents;
 use self::callers::Callers;
+use self::dead_letters::DeadLetters;
 use self::links::{BoundAgents, ConnectedAgents};
 use super::{RouteContext, RouteError};
 use crate::front::{BindError, Connector, Endpoint, Front, Listener, SocketType};
@@ -54,6 +57,9 @@ pub struct ServiceConfig {
     /// A body to answer with when the request cannot be served: nobody serves the subject, the queue is full, the agent's connection broke.
     /// Default `None`: silence, so that the caller sees what it would have seen without us.
     pub fail_fast: Option<bytes::Bytes>,
+    /// Whether requests that get no reply are kept as dead letters, which takes a bus with a store; default no. What becomes one, and why, stands at
+    /// the head of `dead_letters`.
+    pub dead_letter_requests: bool,
 }
 
 impl Default for ServiceConfig {
@@ -63,6 +69,7 @@ impl Default for ServiceConfig {
             on_caller_gone: OnCallerGone::Deliver,
             waiting: QueueBounds { bytes_max: 8 * 1024 * 1024, requests_max: 65_536 },
             fail_fast: None,
+            dead_letter_requests: false,
         }
     }
 }
@@ -75,6 +82,8 @@ pub struct Service {
     callers: Arc<Callers>,
     callers_front: Front,
     agents: Arc<Agents>,
+    letters: Option<Arc<DeadLetters>>,
+    _end: DropGuard,
     /// Present from the first agent on: a service without agents must not take requests from machines that have some.
     on_bus: parking_lot::Mutex<Option<InlineSubscription>>,
 }
@@ -92,9 +101,20 @@ impl Service {
         let callers_front = context.with_queue(OutletConfig { overflow: Overflow::DropNewest, ..context.front.config().queue });
         let callers_front = callers_front.front.at_side("callers");
         let context = &RouteContext { front: context.front.at_side("agents"), ..context.clone() };
-        let agents = Agents::new(context.clone(), name, Arc::clone(&config));
-        let callers = Arc::new(Callers::new(context.clone(), context.bus.publisher(subject.clone()), Arc::clone(&agents), config));
-        Ok(Self { subject, context: context.clone(), callers, callers_front, agents, on_bus: parking_lot::Mutex::new(None) })
+        let end = CancellationToken::new();
+        let letters = config.dead_letter_requests.then(|| {
+            let letters = Arc::new(DeadLetters::new(context, name, subject.clone(), config.waiting));
+            let (end, keeping) = (end.clone(), dead_letters::keep(Arc::clone(&letters)));
+            context.front.spawn(async move {
+                end.run_until_cancelled_owned(keeping).await;
+            });
+            letters
+        });
+        let agents = Agents::new(context.clone(), name, Arc::clone(&config), letters.clone());
+        let publisher = context.bus.publisher(subject.clone());
+        let callers = Arc::new(Callers::new(context.clone(), publisher, Arc::clone(&agents), config, letters.clone()));
+        let on_bus = parking_lot::Mutex::new(None);
+        Ok(Self { subject, context: context.clone(), callers, callers_front, agents, letters, _end: end.drop_guard(), on_bus })
     }
 
     /// The subject on the bus.
@@ -133,6 +153,19 @@ impl Service {
         self.join_bus();
         let agents = ConnectedAgents::new(Arc::clone(&self.agents), endpoint.clone());
         self.context.front.connect(endpoint, SocketType::Dealer, bytes::Bytes::new(), Arc::new(agents))
+    }
+
+    /// Waits until every request that is a dead letter by now is kept as one; at once where none are.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses the waiting.
+    pub fn letters_kept(&self) -> impl Future<Output = ()> + Send + use<> {
+        let letters = self.letters.clone();
+        async move {
+            if let Some(letters) = letters {
+                letters.kept().await;
+            }
+        }
     }
 
     fn join_bus(&self) {

@@ -55,11 +55,7 @@ impl Request {
 
     /// The same request, holding no memory but its own, to wait with.
     pub(super) fn detached(mut self) -> Self {
-        self.body = match self.body {
-            Body::Frames(frames) => Body::Frames(crate::routes::detached(frames)),
-            Body::Blob(blob) if blob.len() <= crate::routes::COPY_TO_WAIT_BYTES_MAX => Body::Blob(Bytes::copy_from_slice(&blob)),
-            blob @ Body::Blob(_) => blob,
-        };
+        self.body = detached_body(self.body);
         self
     }
 
@@ -74,6 +70,11 @@ impl Request {
 }
 
 impl Owed {
+    /// Where its reply goes.
+    pub(super) fn reply(&self) -> Option<&ReplyTo> {
+        self.reply.as_ref()
+    }
+
     /// Whether somebody waits for it.
     pub(super) fn is_awaited(&self) -> bool {
         self.reply.as_ref().is_some_and(is_awaited)
@@ -97,6 +98,15 @@ impl Owed {
             _ => Body::Blob(text.clone()),
         };
         reply.respond(bus, body);
+    }
+}
+
+/// A body that owns nothing but itself.
+pub(super) fn detached_body(body: Body) -> Body {
+    match body {
+        Body::Frames(frames) => Body::Frames(crate::routes::detached(frames)),
+        Body::Blob(blob) if blob.len() <= crate::routes::COPY_TO_WAIT_BYTES_MAX => Body::Blob(Bytes::copy_from_slice(&blob)),
+        blob @ Body::Blob(_) => blob,
     }
 }
 

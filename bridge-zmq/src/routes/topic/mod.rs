@@ -173,13 +173,15 @@ impl InlineHandler for Handler {
 impl Subscribers {
     fn deliver(&self, bodies: &[Body]) -> Option<Pressure> {
         let framed: Vec<Frames>;
+        // One allocation for the batch: a filtered iterator tells no length, and the list would be moved each time it doubles.
+        let mut messages: Vec<&Frames> = Vec::with_capacity(bodies.len());
         // Only what comes from bus-native publishers has to be framed; the usual batch is borrowed as it is.
-        let messages: Vec<&Frames> = if bodies.iter().all(|body| matches!(body, Body::Frames(_))) {
-            bodies.iter().filter_map(as_frames).collect()
+        if bodies.iter().all(|body| matches!(body, Body::Frames(_))) {
+            messages.extend(bodies.iter().filter_map(as_frames));
         } else {
             framed = bodies.iter().map(frames_of).collect();
-            framed.iter().collect()
-        };
+            messages.extend(&framed);
+        }
         let mut over = Vec::new();
         let table = self.table.read();
         for id in table.prefixes.everything() {

@@ -174,3 +174,6 @@ async fn lose(serving: &Serving, stream: &Name, message: &Message, Refused { err
         warn!(messages, subject = %message.subject, error, "messages were not stored, and their publishers do not know");
     }
 }
+
+#[cfg(test)]
+mod tests;

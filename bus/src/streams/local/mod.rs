@@ -1,9 +1,9 @@
 //! Streams in a store of this process.
 
+mod many;
 mod readers;
 
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -13,12 +13,13 @@ use myelin_store::{
     Unsettled,
 };
 use parking_lot::{Mutex, RwLock};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::sleep;
 
 use self::readers::Readers;
 use super::api::Serving;
 use super::engine::{Failure, Placed, Record, StreamEngine};
 use super::error::{ConsumeError, PublishDurableError, StreamError, chain};
+use super::reason::DeadReason;
 use super::verbs::Receipt;
 use crate::wire::{Filter, Subject};
 
@@ -49,6 +50,8 @@ pub(crate) struct Local {
     /// Streams are made and changed one at a time, so that what is checked before holds.
     making: tokio::sync::Mutex<()>,
     readers: Readers,
+    /// Letters that were written since the start, by reason.
+    letters: [AtomicU64; DeadReason::ALL.len()],
     /// Who answers requests about these streams and captures plain publishes for them.
     server: Mutex<Weak<Serving>>,
 }
@@ -57,16 +60,21 @@ impl Local {
     /// Opens the store. Blocks for about a second per gigabyte.
     pub(crate) fn open(config: &StoreConfig) -> Result<(Self, StoreReport), OpenError> {
         let opened = Store::open(&config.directory)?;
+        Ok((Self::over(opened.store), StoreReport { damage: opened.damage, unopened: opened.unopened }))
+    }
+
+    pub(crate) fn over(store: Store) -> Self {
         let local = Self {
-            store: opened.store,
+            store,
             takers: RwLock::default(),
             strays: AtomicU64::new(0),
             making: tokio::sync::Mutex::default(),
             readers: Readers::default(),
+            letters: Default::default(),
             server: Mutex::default(),
         };
         local.learn();
-        Ok((local, StoreReport { damage: opened.damage, unopened: opened.unopened }))
+        local
     }
 
     /// Writes and syncs what is there. Blocks for as long as the disk takes.
@@ -97,6 +105,11 @@ impl Local {
         self.takers.read().iter().map(|(filters, stream)| (stream.name().clone(), filters.clone())).collect()
     }
 
+    /// Whether what goes for a message on this subject becomes a dead letter first.
+    pub(super) fn moves_evicted(&self, subject: &Subject) -> bool {
+        self.taker(subject).is_some_and(|stream| stream.config().dead_letter_evicted)
+    }
+
     pub(crate) fn swept(&self) -> Vec<StreamConfig> {
         let configs = self.store.streams().into_iter().map(|stream| stream.config());
         configs.filter(|config| config.dead_letter_expired).collect()
@@ -121,6 +134,18 @@ impl Local {
 
     pub(super) fn set_server(&self, serving: &Arc<Serving>) {
         *self.server.lock() = Arc::downgrade(serving);
+    }
+
+    /// A letter was written that was not there before.
+    pub(crate) fn count_letter(&self, reason: DeadReason) {
+        if let Some(count) = self.letters.get(reason.index()) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many letters were written since the start.
+    pub(crate) fn letters(&self) -> Vec<(DeadReason, u64)> {
+        DeadReason::ALL.into_iter().zip(self.letters.iter().map(|count| count.load(Ordering::Relaxed))).collect()
     }
 
     /// A number for a message that is in no stream: the time, and 4,096 in each millisecond, so that those of an earlier process are lower. A
@@ -252,22 +277,12 @@ impl StreamEngine for Local {
     }
 
     async fn lease(&self, stream: &Name, consumer: &Name, max: usize, wait: Duration) -> Result<Vec<Delivered>, ConsumeError> {
-        let consumer = self.open_consumer(stream, consumer)?;
-        let end = Instant::now() + wait;
-        loop {
-            // Registered before looking, so that nothing can come in between unseen.
-            let mut changed = pin!(consumer.stream().changed());
-            changed.as_mut().enable();
-            let leased = consumer.take(max).await.map_err(|error| failed(stream, &consumer, error))?;
-            if !leased.is_empty() || Instant::now() >= end {
-                return self.readers.read(&consumer, leased).await;
+        let enough = async {
+            if !wait.is_zero() {
+                sleep(wait).await;
             }
-            let by_itself =
-                consumer.next_event_ms().map(|at_ms| Duration::from_millis(at_ms.saturating_sub(consumer.stream().now_ms()) + 1));
-            let until = by_itself.map_or(end, |after| end.min(Instant::now() + after));
-            // Over or changed: the next round looks.
-            drop(timeout_at(until, changed).await);
-        }
+        };
+        self.lease_within(stream, consumer, max, u64::MAX, enough).await
     }
 
     async fn ack(&self, stream: &Name, consumer: &Name, sequence: u64, _delivery: u32) -> Result<bool, ConsumeError> {

@@ -13,19 +13,35 @@ pub(crate) struct Lease {
     pub(crate) attempts: Vec<Attempt>,
 }
 
+/// How much a worker takes at once. The first message is given whatever its size, so the bytes are exceeded by at most one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Most {
+    pub(crate) messages: usize,
+    pub(crate) bytes: u64,
+}
+
+impl Most {
+    /// This many, of whatever size.
+    pub(crate) const fn messages(messages: usize) -> Self {
+        Self { messages, bytes: u64::MAX }
+    }
+}
+
 impl ConsumerState {
-    /// Up to `max` messages for a worker: first what comes again, then what is new up to `visible`.
-    pub(crate) fn lease(&mut self, index: &Index, visible: u64, max: usize, now_ms: u64) -> Vec<Lease> {
+    /// Up to `most` messages for a worker: first what comes again, then what is new up to `visible`.
+    pub(crate) fn lease(&mut self, index: &Index, visible: u64, most: Most, now_ms: u64) -> Vec<Lease> {
+        let max = most.messages;
+        let mut bytes_left = most.bytes.max(1);
         let mut sequences = Vec::new();
-        self.take_due(true, index, max, now_ms, &mut sequences);
+        self.take_due(true, index, max, now_ms, &mut sequences, &mut bytes_left);
         let limit = self.config.in_flight_max + usize::from(cfg!(myelin_mutant = "beyond_in_flight_max"));
         let places = limit.saturating_sub(self.in_flight).min(max - sequences.len());
         let fresh_from = sequences.len();
-        self.take_due(false, index, fresh_from + places, now_ms, &mut sequences);
+        self.take_due(false, index, fresh_from + places, now_ms, &mut sequences, &mut bytes_left);
         let mut fresh = fresh_from + places - sequences.len();
         let mut cursor = self.cursor;
         for (sequence, entry) in index.range(self.cursor + 1..=visible) {
-            if fresh == 0 {
+            if fresh == 0 || bytes_left == 0 {
                 break;
             }
             cursor = sequence;
@@ -38,22 +54,24 @@ impl ConsumerState {
             } else {
                 sequences.push(sequence);
                 fresh -= 1;
+                bytes_left = bytes_left.saturating_sub(entry.place.bytes as u64);
             }
         }
-        // Everything up to what is visible was looked at, unless the count ended it.
-        self.cursor = if fresh == 0 { cursor } else { visible.max(cursor) };
+        // Everything up to what is visible was looked at, unless the count or the bytes ended it.
+        self.cursor = if fresh == 0 || bytes_left == 0 { cursor } else { visible.max(cursor) };
         self.deliver(&sequences, now_ms);
         sequences.iter().filter_map(|sequence| self.lease_of(*sequence)).collect()
     }
 
-    /// Takes what has waited long enough, until there are `count` in all.
-    fn take_due(&mut self, is_again: bool, index: &Index, count: usize, now_ms: u64, sequences: &mut Vec<u64>) {
-        while sequences.len() < count {
+    /// Takes what has waited long enough, until there are `count` in all or no bytes left.
+    fn take_due(&mut self, is_again: bool, index: &Index, count: usize, now_ms: u64, sequences: &mut Vec<u64>, bytes_left: &mut u64) {
+        while sequences.len() < count && *bytes_left > 0 {
             let waiting = if is_again { &mut self.again } else { &mut self.delayed };
             let Some((not_before_ms, sequence)) = waiting.first().copied().filter(|(at_ms, _)| *at_ms <= now_ms) else { return };
-            if index.get(sequence).is_some() {
+            if let Some(entry) = index.get(sequence) {
                 waiting.remove(&(not_before_ms, sequence));
                 sequences.push(sequence);
+                *bytes_left = bytes_left.saturating_sub(entry.place.bytes as u64);
             } else {
                 self.take(sequence);
             }

@@ -4,7 +4,7 @@ mod lease;
 mod pending;
 mod state;
 
-pub(crate) use self::lease::Lease;
+pub(crate) use self::lease::{Lease, Most};
 pub(crate) use self::state::{ConsumerState, Settled, millis};
 
 /// How a delivery ended that was no ack.

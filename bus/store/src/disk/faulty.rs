@@ -1,11 +1,14 @@
-//! A disk in memory that loses power, runs full, and flips bits, as a seed says.
+//! A disk in memory that loses power, runs full, flips bits and refuses to read, as a seed or a test says.
 //!
 //! What was synced survives; of what was only written, each sector of 512 bytes survives or does not, as on a real one. Names are durable at
 //! once, because the real disk syncs its directories inside the same call. After power is lost, whatever was open is useless.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 #[cfg(test)]
 use fastrand::Rng;
@@ -39,6 +42,12 @@ struct State {
     fuse: Option<u64>,
     /// Syncs fail from now on.
     is_broken: bool,
+    /// Names that cannot be opened.
+    unopenable: BTreeSet<String>,
+    /// How long the sync of a segment takes.
+    slowness: Duration,
+    /// Syncs of each file.
+    syncs: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +55,8 @@ struct Inode {
     durable: Vec<u8>,
     current: Vec<u8>,
     unsynced: Vec<(usize, usize)>,
+    /// Bytes that cannot be read, as with a sector that went bad.
+    unreadable: Vec<Range<usize>>,
 }
 
 impl Faulty {
@@ -97,6 +108,20 @@ impl Faulty {
         self.0.lock().is_broken = true;
     }
 
+    /// From now on, syncing a segment takes this long.
+    #[cfg(test)]
+    pub(crate) fn slow_down(&self, slowness: Duration) {
+        self.0.lock().slowness = slowness;
+    }
+
+    /// Syncs of all segments that there are.
+    #[cfg(test)]
+    pub(crate) fn segment_syncs(&self) -> u64 {
+        let state = self.0.lock();
+        let segments = state.names.iter().filter(|(name, _)| is_segment(name));
+        segments.filter_map(|(_, inode)| state.syncs.get(inode)).sum()
+    }
+
     #[cfg(test)]
     pub(crate) fn flip(&self, name: &str, offset: usize, bit: u8) {
         self.damage(name, |content| {
@@ -112,6 +137,29 @@ impl Faulty {
             let end = (offset + bytes).min(content.len());
             content[offset.min(end)..end].fill(0);
         });
+    }
+
+    /// Nobody can read these bytes any more.
+    #[cfg(test)]
+    pub(crate) fn make_unreadable(&self, name: &str, bytes: Range<usize>) {
+        let mut state = self.0.lock();
+        if let Some(inode) = state.names.get(name).copied().and_then(|inode| state.inodes.get_mut(&inode)) {
+            inode.unreadable.push(bytes);
+        }
+    }
+
+    /// Nobody can open this file any more.
+    #[cfg(test)]
+    pub(crate) fn make_unopenable(&self, name: &str) {
+        self.0.lock().unopenable.insert(name.to_owned());
+    }
+
+    /// Everything can be read again, as after a cable was plugged in.
+    #[cfg(test)]
+    pub(crate) fn heal(&self) {
+        let mut state = self.0.lock();
+        state.unopenable.clear();
+        state.inodes.values_mut().for_each(|inode| inode.unreadable.clear());
     }
 
     /// Names and lengths of everything.
@@ -151,7 +199,7 @@ impl Faulty {
             state.next_inode += 1;
             let inode = state.next_inode;
             let content = vec![0; bytes as usize];
-            state.inodes.insert(inode, Inode { durable: content.clone(), current: content, unsynced: Vec::new() });
+            state.inodes.insert(inode, Inode { durable: content.clone(), current: content, ..Inode::default() });
             state.names.insert(name.to_owned(), inode);
             Ok((inode, state.era))
         })?;
@@ -160,6 +208,9 @@ impl Faulty {
 
     pub(crate) fn open(&self, name: &str) -> io::Result<FaultyFile> {
         let state = self.0.lock();
+        if state.unopenable.contains(name) {
+            return Err(unreadable());
+        }
         let inode = *state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(self.file(inode, state.era))
     }
@@ -225,6 +276,11 @@ impl State {
         self.names.remove(name);
     }
 
+    fn slowness_of(&self, inode: u64) -> Duration {
+        let is_segment = self.names.iter().any(|(name, of)| *of == inode && is_segment(name));
+        if is_segment { self.slowness } else { Duration::ZERO }
+    }
+
     fn burn(&mut self) -> io::Result<()> {
         match &mut self.fuse {
             Some(0) => Err(io::Error::other("no power")),
@@ -235,6 +291,10 @@ impl State {
             None => Ok(()),
         }
     }
+}
+
+fn is_segment(name: &str) -> bool {
+    name.ends_with(".seg")
 }
 
 impl FaultyFile {
@@ -252,8 +312,12 @@ impl FaultyFile {
 
     pub(crate) fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.with(|state, inode| {
-            let from = offset as usize;
-            let content = state.inodes[&inode].current.get(from..from + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+            let (inode, from) = (&state.inodes[&inode], offset as usize);
+            let to = from + buffer.len();
+            if inode.unreadable.iter().any(|bad| bad.start < to && from < bad.end) {
+                return Err(unreadable());
+            }
+            let content = inode.current.get(from..to).ok_or(io::ErrorKind::UnexpectedEof)?;
             buffer.copy_from_slice(content);
             Ok(())
         })
@@ -271,8 +335,13 @@ impl FaultyFile {
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {
+        let slowness = self.disk.0.lock().slowness_of(self.inode);
+        if !slowness.is_zero() {
+            thread::sleep(slowness);
+        }
         self.with(|state, inode| {
             state.burn()?;
+            *state.syncs.entry(inode).or_default() += 1;
             if state.is_broken {
                 return Err(io::Error::other("the disk is broken"));
             }
@@ -294,4 +363,9 @@ impl FaultyFile {
             Ok(())
         })
     }
+}
+
+/// What a system says of a medium that fails.
+fn unreadable() -> io::Error {
+    rustix::io::Errno::IO.into()
 }

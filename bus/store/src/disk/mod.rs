@@ -103,11 +103,11 @@ impl Disk {
         self.rename(&fresh, name)
     }
 
-    /// Reads a small file whole; `None` if it is not there or larger than `bytes_max`.
+    /// Reads a small file whole; `None` if it is not there, larger than `bytes_max`, or cannot be read any more.
     pub(crate) fn read(&self, name: &str, bytes_max: usize) -> io::Result<Option<Bytes>> {
         let file = match self.open(name) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
         let bytes = usize::try_from(file.len()?).unwrap_or(usize::MAX);
@@ -115,10 +115,28 @@ impl Disk {
             return Ok(None);
         }
         let mut content = vec![0; bytes];
-        file.read_exact_at(0, &mut content)?;
-        Ok(Some(Bytes::from(content)))
+        match file.read_exact_at(0, &mut content) {
+            Ok(()) => Ok(Some(Bytes::from(content))),
+            Err(error) if is_unreadable(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
+
+/// Whether an error means that the medium does not give back what was written. Anything else may go away by itself or by the operator's hand, and
+/// is no reason to go on without the file.
+pub(crate) fn is_unreadable(error: &io::Error) -> bool {
+    let told = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    told.is_some_and(|errno| MEDIUM_ERRORS.contains(&errno))
+}
+
+/// A failed read, and what file systems with checksums of their own say.
+const MEDIUM_ERRORS: &[rustix::io::Errno] = &[
+    rustix::io::Errno::IO,
+    rustix::io::Errno::BADMSG,
+    #[cfg(target_os = "linux")]
+    rustix::io::Errno::UCLEAN,
+];
 
 impl File {
     pub(crate) fn len(&self) -> io::Result<u64> {

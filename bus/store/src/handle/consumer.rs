@@ -4,7 +4,7 @@ use super::Stream;
 use super::info::{ConsumerInfo, consumer_info};
 use super::message::{Delivered, Found, Leased};
 use crate::config::{ConsumerConfig, Name};
-use crate::consumer::{ConsumerState, Lease, Outcome, Settled};
+use crate::consumer::{ConsumerState, Lease, Most, Outcome, Settled};
 use crate::error::StoreError;
 use crate::stream::{Failed, State};
 
@@ -46,10 +46,26 @@ impl Consumer {
     /// # Cancel safety
     /// As [`lease`](Self::lease).
     pub async fn take(&self, max: usize) -> Result<Vec<Leased>, StoreError> {
-        let max = max.min(LEASED_AT_ONCE);
+        self.take_most(Most::messages(max)).await
+    }
+
+    /// As [`take`](Self::take), until `bytes_max` of records are reached; the message that reaches them is the last, and the first is given
+    /// whatever its size.
+    ///
+    /// # Errors
+    /// As [`lease`](Self::lease).
+    ///
+    /// # Cancel safety
+    /// As [`lease`](Self::lease).
+    pub async fn take_within(&self, max: usize, bytes_max: u64) -> Result<Vec<Leased>, StoreError> {
+        self.take_most(Most { messages: max, bytes: bytes_max }).await
+    }
+
+    async fn take_most(&self, most: Most) -> Result<Vec<Leased>, StoreError> {
+        let most = Most { messages: most.messages.min(LEASED_AT_ONCE), ..most };
         let leased = self.stream.live.act(|state, now_ms| {
             state.core.consumer(self.key).ok_or(StoreError::NoConsumer)?;
-            let leases = state.lease(self.key, max, now_ms)?;
+            let leases = state.lease(self.key, most, now_ms)?;
             let found = |lease: Lease| {
                 let Lease { sequence, deliveries, attempts } = lease;
                 Leased { found: Found::look(state, sequence), sequence, deliveries, attempts }
@@ -120,7 +136,10 @@ impl Consumer {
         self.stream.live.read(|state| state.core.consumer(self.key).and_then(ConsumerState::next_event_ms))
     }
 
-    async fn act<R>(&self, mut act: impl FnMut(&mut State, u64) -> Result<(R, Option<u64>), StoreError>) -> Result<R, StoreError> {
+    pub(super) async fn act<R>(
+        &self,
+        mut act: impl FnMut(&mut State, u64) -> Result<(R, Option<u64>), StoreError>,
+    ) -> Result<R, StoreError> {
         let guarded = |state: &mut State, now_ms| {
             state.core.consumer(self.key).ok_or(StoreError::NoConsumer)?;
             act(state, now_ms)

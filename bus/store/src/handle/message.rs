@@ -5,9 +5,10 @@ use myelin_wire::Subject;
 
 use crate::config::Name;
 use crate::consumer::Attempt;
+use crate::error::StoreError;
 use crate::log::{Place, Segment};
-use crate::record::{MessageRecord, Salt};
-use crate::stream::State;
+use crate::record::{BODY_BYTES_MAX, MessageRecord, Salt};
+use crate::stream::{NewMessage, State};
 
 /// A message to store.
 #[derive(Debug, Clone)]
@@ -79,7 +80,33 @@ impl Publish {
         let (id, headers, payload) = (None, Bytes::new(), payload.into());
         Self { subject, id, headers, payload, expires_ms: None, due_ms: None, expected_last: None, may_evict_to: 0 }
     }
+
+    /// Stores it, unless it is larger than the stream or any record takes. Returns its receipt, and the record to wait for.
+    pub(super) fn put(&self, state: &mut State, now_ms: u64) -> Result<(Receipt, u64), StoreError> {
+        let bytes = self.payload.len() + self.headers.len();
+        if bytes > RECORDED_BYTES_MAX {
+            return Err(StoreError::TooLarge { bytes, max: RECORDED_BYTES_MAX });
+        }
+        let max = usize::try_from(state.core.config.message_bytes_max).unwrap_or(usize::MAX);
+        if self.payload.len() > max {
+            return Err(StoreError::TooLarge { bytes: self.payload.len(), max });
+        }
+        let message = NewMessage {
+            subject: &self.subject,
+            id: self.id.as_deref().unwrap_or_default(),
+            headers: &self.headers,
+            payload: &self.payload,
+            expires_ms: self.expires_ms.unwrap_or(0),
+            due_ms: self.due_ms.unwrap_or(0),
+            expected_last: self.expected_last,
+        };
+        let stored = state.publish_over(&message, self.may_evict_to, now_ms)?;
+        Ok((Receipt { sequence: stored.sequence, is_duplicate: stored.is_duplicate }, stored.lsn))
+    }
 }
+
+/// Most payload and headers of one message: a record holds them and its own fields.
+const RECORDED_BYTES_MAX: usize = BODY_BYTES_MAX - 1024;
 
 /// A message that is there, and perhaps not in memory.
 #[derive(Debug)]

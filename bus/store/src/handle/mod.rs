@@ -1,5 +1,6 @@
 //! What users of a stream hold.
 
+mod batch;
 mod consumer;
 mod info;
 mod message;
@@ -14,8 +15,7 @@ pub use self::info::{ConsumerInfo, StreamInfo};
 pub use self::message::{Delivered, Found, Leased, Publish, Receipt, Stored, Unsettled};
 use crate::config::{ConsumerConfig, Name, StreamConfig};
 use crate::error::StoreError;
-use crate::record::BODY_BYTES_MAX;
-use crate::stream::{Live, NewMessage};
+use crate::stream::Live;
 
 /// An open stream. Cloning shares it.
 ///
@@ -69,30 +69,7 @@ impl Stream {
     /// # Cancel safety
     /// It may have been stored. With an id, doing it again is safe.
     pub async fn publish(&self, message: &Publish) -> Result<Receipt, StoreError> {
-        let bytes = message.payload.len() + message.headers.len();
-        if bytes > RECORDED_BYTES_MAX {
-            return Err(StoreError::TooLarge { bytes, max: RECORDED_BYTES_MAX });
-        }
-        let may_evict_to = message.may_evict_to;
-        let message = NewMessage {
-            subject: &message.subject,
-            id: message.id.as_deref().unwrap_or_default(),
-            headers: &message.headers,
-            payload: &message.payload,
-            expires_ms: message.expires_ms.unwrap_or(0),
-            due_ms: message.due_ms.unwrap_or(0),
-            expected_last: message.expected_last,
-        };
-        self.live
-            .act(|state, now_ms| {
-                let max = usize::try_from(state.core.config.message_bytes_max).unwrap_or(usize::MAX);
-                if message.payload.len() > max {
-                    return Err(StoreError::TooLarge { bytes: message.payload.len(), max });
-                }
-                let stored = state.publish_over(&message, may_evict_to, now_ms)?;
-                Ok((Receipt { sequence: stored.sequence, is_duplicate: stored.is_duplicate }, Some(stored.lsn)))
-            })
-            .await
+        self.live.act(|state, now_ms| message.put(state, now_ms).map(|(receipt, lsn)| (receipt, Some(lsn)))).await
     }
 
     /// Makes a consumer, or changes one of the same name.
@@ -214,6 +191,3 @@ impl Stream {
         self.live.clock.now_ms()
     }
 }
-
-/// Most payload and headers of one message: a record holds them and its own fields.
-const RECORDED_BYTES_MAX: usize = BODY_BYTES_MAX - 1024;

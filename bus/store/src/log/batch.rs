@@ -1,10 +1,14 @@
 //! Records on their way to the disk.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 
 use super::{Segment, SegmentId};
 use crate::disk::File;
+
+/// Largest buffer that is kept for the next batch: one is large when a few were.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
 
 /// Records that are to be written and made durable together. Without a record it may still have something to sync.
 #[derive(Debug, Default)]
@@ -13,6 +17,8 @@ pub(crate) struct Batch {
     /// Files of earlier batches that were written and not synced.
     unsynced: Vec<Arc<File>>,
     bytes: usize,
+    /// Empty, with the room that an earlier batch needed.
+    buffer: Vec<u8>,
     /// Whether somebody waits for this to be durable; else it need only be written.
     pub(crate) is_awaited: bool,
 }
@@ -29,7 +35,7 @@ impl Batch {
     /// Lets `write` append to what goes into a segment from `offset` on, and tells how many bytes that was.
     pub(super) fn put(&mut self, segment: &Segment, offset: u64, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         if self.writes.last().is_none_or(|last| last.segment != segment.id) {
-            self.writes.push(Write { segment: segment.id, file: Arc::clone(&segment.file), offset, bytes: Vec::new() });
+            self.writes.push(Write { segment: segment.id, file: Arc::clone(&segment.file), offset, bytes: mem::take(&mut self.buffer) });
         }
         let Some(last) = self.writes.last_mut() else { return 0 };
         let before = last.bytes.len();
@@ -37,6 +43,20 @@ impl Batch {
         let bytes = last.bytes.len() - before;
         self.bytes += bytes;
         bytes
+    }
+
+    /// Begins with a buffer that was used before, instead of growing one.
+    pub(super) fn with_buffer(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        if buffer.capacity() > BUFFER_BYTES_MAX {
+            buffer = Vec::new();
+        }
+        Self { buffer, ..Self::default() }
+    }
+
+    /// What it was made of; nothing of it is to be written any more.
+    pub(super) fn take_buffer(&mut self) -> Vec<u8> {
+        self.writes.last_mut().map(|write| mem::take(&mut write.bytes)).unwrap_or_default()
     }
 
     pub(super) fn has_records(&self) -> bool {

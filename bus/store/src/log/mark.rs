@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::disk::{Disk, File};
+use crate::disk::{Disk, File, is_unreadable};
 use crate::record::{Reader, Salt, Writer};
 
 const NAME: &str = "mark";
@@ -43,24 +43,20 @@ impl MarkFile {
     pub(crate) fn open(disk: &Disk, directory: &str, salt: Salt) -> io::Result<(Self, Option<Mark>)> {
         let name = format!("{directory}/{NAME}");
         let file = match disk.open(&name) {
-            Ok(file) if file.len()? == 2 * SLOT_BYTES as u64 => file,
-            Ok(_) => {
-                disk.remove(&name)?;
-                disk.create(&name, 2 * SLOT_BYTES as u64)?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => disk.create(&name, 2 * SLOT_BYTES as u64)?,
+            Ok(file) if file.len()? == 2 * SLOT_BYTES as u64 => Some(file),
+            Ok(_) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_unreadable(&error) => None,
             Err(error) => return Err(error),
         };
-        let mut latest: Option<(u64, Mark)> = None;
-        for slot in 0..2 {
-            let mut bytes = [0; FIELDS_BYTES + 4];
-            file.read_exact_at(slot * SLOT_BYTES as u64, &mut bytes)?;
-            if let Some(found) = parse(&bytes, salt)
-                && latest.is_none_or(|(round, _)| found.0 > round)
-            {
-                latest = Some(found);
+        let (file, latest) = match file.map(|file| read(&file, salt).map(|latest| (file, latest))).transpose() {
+            Ok(Some(found)) => found,
+            // A file whose sectors are bad would be one to write to as well.
+            Err(error) if !is_unreadable(&error) => return Err(error),
+            Ok(None) | Err(_) => {
+                disk.remove(&name)?;
+                (disk.create(&name, 2 * SLOT_BYTES as u64)?, None)
             }
-        }
+        };
         let round = latest.map_or(0, |(round, _)| round);
         Ok((Self { file, salt, round }, latest.map(|(_, mark)| mark)))
     }
@@ -78,6 +74,21 @@ impl MarkFile {
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync()
     }
+}
+
+/// The newest whole slot, if one is.
+fn read(file: &File, salt: Salt) -> io::Result<Option<(u64, Mark)>> {
+    let mut latest: Option<(u64, Mark)> = None;
+    for slot in 0..2 {
+        let mut bytes = [0; FIELDS_BYTES + 4];
+        file.read_exact_at(slot * SLOT_BYTES as u64, &mut bytes)?;
+        if let Some(found) = parse(&bytes, salt)
+            && latest.is_none_or(|(round, _)| found.0 > round)
+        {
+            latest = Some(found);
+        }
+    }
+    Ok(latest)
 }
 
 fn check(fields: &[u8], salt: Salt) -> u32 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::segment::SegmentHead;
 use super::{FORMAT_VERSION, Mark, MarkFile, Place, Segment, SegmentId, SegmentSummary};
-use crate::disk::Disk;
+use crate::disk::{Disk, is_unreadable};
 use crate::record::{Kind, Piece, Reader, Salt, scan};
 
 /// A record, as it is found.
@@ -30,6 +30,8 @@ pub(crate) struct Opened {
     /// What the mark said; `None` if it cannot be read.
     pub(crate) mark: Option<Mark>,
     pub(crate) gaps: Vec<Gap>,
+    /// Places that cannot be read and lack no record that anybody knows of.
+    pub(crate) unreadable: Vec<(SegmentId, u64)>,
 }
 
 /// Record numbers that nothing has.
@@ -43,6 +45,8 @@ pub(crate) struct Gap {
     /// The segment in or before which they are missing, and where in it.
     pub(crate) segment: SegmentId,
     pub(crate) offset: u64,
+    /// The system refuses to read what is there.
+    pub(crate) is_unreadable: bool,
 }
 
 /// Something is wrong with the files themselves.
@@ -61,13 +65,14 @@ pub(crate) enum Damage {
 /// Reads every record of the log in `directory`, oldest first.
 ///
 /// # Errors
-/// When a file cannot be read at all, or a later version wrote it. Damage inside of files is no error.
+/// When the system fails for another reason than that the medium does, or a later version wrote a file. Damage is no error.
 pub(crate) fn open(disk: &Disk, directory: &str, salt: Salt, mut visit: impl FnMut(Step<'_>)) -> Result<Opened, Damage> {
     let failed = |segment| move |source| Damage::Io { segment, source };
     let none = SegmentId(0);
     let ids: Vec<_> = disk.list(directory).map_err(failed(none))?.iter().filter_map(|name| SegmentId::of_file_name(name)).collect();
     let (mark_file, mark) = MarkFile::open(disk, directory, salt).map_err(failed(none))?;
-    let mut reading = Reading { last_lsn: 0, last_sequence: 0, gaps: Vec::new(), segments: Vec::new() };
+    let mut reading =
+        Reading { last_lsn: 0, last_sequence: 0, gaps: Vec::new(), segments: Vec::new(), refused: None, unreadable: Vec::new() };
     for (index, id) in ids.iter().copied().enumerate() {
         let is_last = index + 1 == ids.len();
         reading.segment(disk, directory, id, is_last, salt, &mut visit)?;
@@ -86,6 +91,7 @@ pub(crate) fn open(disk: &Disk, directory: &str, salt: Salt, mut visit: impl FnM
         mark_file,
         mark,
         gaps: reading.gaps,
+        unreadable: reading.unreadable,
     })
 }
 
@@ -94,6 +100,9 @@ struct Reading {
     last_sequence: u64,
     gaps: Vec<Gap>,
     segments: Vec<(Segment, SegmentSummary)>,
+    /// The first place behind the last record that the system refuses to read.
+    refused: Option<(SegmentId, u64)>,
+    unreadable: Vec<(SegmentId, u64)>,
 }
 
 impl Reading {
@@ -108,7 +117,13 @@ impl Reading {
     ) -> Result<(), Damage> {
         let failed = |source| Damage::Io { segment: id, source };
         let name = format!("{directory}/{id}");
-        let file = disk.open(&name).map_err(failed)?;
+        let file = match disk.open(&name) {
+            Err(error) if is_unreadable(&error) => {
+                self.refused.get_or_insert((id, 0));
+                return Ok(());
+            }
+            opened => opened.map_err(failed)?,
+        };
         let mut found: Option<SegmentSummary> = None;
         let (mut end, mut newer, mut is_blank) = (0, None, true);
         scan(&file, 0, salt, |piece| {
@@ -116,6 +131,11 @@ impl Reading {
                 Piece::Record { offset, header, body } => (offset, header, body),
                 Piece::Hole { blank, .. } => {
                     is_blank &= blank;
+                    return;
+                }
+                Piece::Unreadable { offset } => {
+                    is_blank = false;
+                    self.refused.get_or_insert((id, offset));
                     return;
                 }
             };
@@ -179,11 +199,14 @@ impl Reading {
         Ok(())
     }
 
-    /// Notes that everything between the last record and this one is missing.
-    fn gap_before(&mut self, lsn: u64, (segment, offset): (SegmentId, u64)) {
+    /// Notes that everything between the last record and this one is missing, if anything is.
+    fn gap_before(&mut self, lsn: u64, place: (SegmentId, u64)) {
+        let refused = self.refused.take();
         if lsn <= self.last_lsn + 1 {
+            self.unreadable.extend(refused);
             return;
         }
+        let (segment, offset) = refused.unwrap_or(place);
         self.gaps.push(Gap {
             first_lsn: self.last_lsn + 1,
             last_lsn: lsn - 1,
@@ -191,6 +214,7 @@ impl Reading {
             last_sequence: u64::MAX,
             segment,
             offset,
+            is_unreadable: refused.is_some(),
         });
     }
 

@@ -54,6 +54,8 @@ pub(crate) struct Tail {
     /// It found nothing in the reserve either.
     is_reserve_gone: bool,
     batch: Batch,
+    /// Of a batch that is written, for the next one.
+    buffer: Vec<u8>,
 }
 
 impl Tail {
@@ -70,6 +72,7 @@ impl Tail {
             is_full: false,
             is_reserve_gone: false,
             batch: Batch::default(),
+            buffer: Vec::new(),
         };
         tail.begin_segment();
         tail
@@ -204,7 +207,16 @@ impl Tail {
     }
 
     pub(crate) fn take_batch(&mut self) -> Batch {
-        mem::take(&mut self.batch)
+        let next = Batch::with_buffer(mem::take(&mut self.buffer));
+        mem::replace(&mut self.batch, next)
+    }
+
+    /// A batch that was taken is written.
+    pub(crate) fn written(&mut self, batch: &mut Batch) {
+        let buffer = batch.take_buffer();
+        if buffer.capacity() > 0 {
+            self.buffer = buffer;
+        }
     }
 
     /// A batch was written and not synced; the next one that is synced syncs its files too.

@@ -1,12 +1,16 @@
 //! Reads a segment from its beginning to its end, whatever is in it.
 
 use std::io;
+use std::ops::Range;
 
 use super::{ALIGNMENT, HEADER_BYTES, Header, Kind, MAGIC, Salt};
-use crate::disk::File;
+use crate::disk::{File, is_unreadable};
 
 /// How much is read at a time.
 const WINDOW_BYTES: usize = 1 << 20;
+
+/// How much is given up where the system refuses to read. A disk takes its time over each.
+const PAGE_BYTES: usize = 4096;
 
 /// What lies at some place of a segment.
 #[derive(Debug)]
@@ -20,35 +24,60 @@ pub(crate) enum Piece<'a> {
     Hole {
         blank: bool,
     },
+    /// Nobody knows what is here: the system refuses to read it.
+    Unreadable {
+        offset: u64,
+    },
 }
 
 /// Calls `visit` for everything from `offset` to the end, in order and without gaps.
 ///
 /// # Errors
-/// When the file cannot be read, which is not damage that a checksum found.
+/// When the system fails for another reason than that the medium does.
 pub(crate) fn scan(file: &File, offset: u64, salt: Salt, mut visit: impl FnMut(Piece<'_>)) -> io::Result<()> {
-    let mut window = Window { file, file_bytes: file.len()?, start: offset, bytes: Vec::new() };
+    let mut window = Window { file, file_bytes: file.len()?, start: offset, bytes: Vec::new(), unreadable: Vec::new() };
     let mut at = offset;
-    let mut hole: Option<bool> = None;
+    let mut hole: Option<Hole> = None;
     while at < window.file_bytes {
         if let Some((header, body)) = window.record_at(at, salt)? {
-            if let Some(blank) = hole.take() {
-                visit(Piece::Hole { blank });
-            }
+            hole.take().into_iter().for_each(|hole| visit(hole.into()));
             visit(Piece::Record { offset: at, header, body });
             at += header.record_bytes() as u64;
             continue;
         }
-        let step = window.unit_at(at)?;
-        let blank = step.iter().all(|byte| *byte == 0);
-        let step_bytes = step.len() as u64;
-        hole = Some(hole.is_none_or(|was| was) && blank);
-        at += step_bytes;
+        let unit_bytes = (window.file_bytes - at).min(ALIGNMENT as u64);
+        let next = match window.at(at, unit_bytes as usize)? {
+            None => Hole::Unreadable { offset: at },
+            Some(unit) => Hole::Readable { blank: unit.iter().all(|byte| *byte == 0) },
+        };
+        hole = Some(match (hole, next) {
+            (Some(Hole::Readable { blank: was }), Hole::Readable { blank }) => Hole::Readable { blank: was && blank },
+            (Some(same @ Hole::Unreadable { .. }), Hole::Unreadable { .. }) => same,
+            (before, next) => {
+                before.into_iter().for_each(|hole| visit(hole.into()));
+                next
+            }
+        });
+        at += unit_bytes;
     }
-    if let Some(blank) = hole {
-        visit(Piece::Hole { blank });
-    }
+    hole.into_iter().for_each(|hole| visit(hole.into()));
     Ok(())
+}
+
+/// What is between records.
+#[derive(Debug, Clone, Copy)]
+enum Hole {
+    Readable { blank: bool },
+    Unreadable { offset: u64 },
+}
+
+impl From<Hole> for Piece<'_> {
+    fn from(hole: Hole) -> Self {
+        match hole {
+            Hole::Readable { blank } => Self::Hole { blank },
+            Hole::Unreadable { offset } => Self::Unreadable { offset },
+        }
+    }
 }
 
 /// The part of the file that is in memory.
@@ -57,6 +86,8 @@ struct Window<'a> {
     file_bytes: u64,
     start: u64,
     bytes: Vec<u8>,
+    /// Places in it that could not be read, which have zeros.
+    unreadable: Vec<Range<u64>>,
 }
 
 impl Window<'_> {
@@ -79,13 +110,7 @@ impl Window<'_> {
         Ok(header.fits(body, salt).then_some((header, body)))
     }
 
-    /// The bytes up to the next place where a record may begin.
-    fn unit_at(&mut self, at: u64) -> io::Result<&[u8]> {
-        let rest = usize::try_from(self.file_bytes - at).unwrap_or(usize::MAX).min(ALIGNMENT);
-        Ok(self.at(at, rest)?.unwrap_or_default())
-    }
-
-    /// `None` where the file is too short for it. Nothing larger than the file is ever allocated.
+    /// `None` where the file is too short for it, or cannot be read. Nothing larger than the file is ever allocated.
     fn at(&mut self, at: u64, bytes: usize) -> io::Result<Option<&[u8]>> {
         if at + bytes as u64 > self.file_bytes {
             return Ok(None);
@@ -95,9 +120,35 @@ impl Window<'_> {
             let rest = usize::try_from(self.file_bytes - at).unwrap_or(usize::MAX);
             self.bytes.resize(WINDOW_BYTES.max(bytes).min(rest), 0);
             self.start = at;
-            self.file.read_exact_at(at, &mut self.bytes)?;
+            self.unreadable.clear();
+            match self.file.read_exact_at(at, &mut self.bytes) {
+                Err(error) if is_unreadable(&error) => self.read_pages()?,
+                read => read?,
+            }
+        }
+        if self.unreadable.iter().any(|bad| bad.start < at + bytes as u64 && at < bad.end) {
+            return Ok(None);
         }
         let from = (at - self.start) as usize;
         Ok(Some(&self.bytes[from..from + bytes]))
+    }
+
+    /// Reads what can be read, page by page of the file.
+    fn read_pages(&mut self) -> io::Result<()> {
+        let end = self.start + self.bytes.len() as u64;
+        let mut at = self.start;
+        while at < end {
+            let next = (at + 1).next_multiple_of(PAGE_BYTES as u64).min(end);
+            let page = &mut self.bytes[(at - self.start) as usize..(next - self.start) as usize];
+            match self.file.read_exact_at(at, page) {
+                Err(error) if is_unreadable(&error) => {
+                    page.fill(0);
+                    self.unreadable.push(at..next);
+                }
+                read => read?,
+            }
+            at = next;
+        }
+        Ok(())
     }
 }

@@ -38,7 +38,8 @@ impl State {
     }
 
     /// What was taken is written, and synced where that is asked for.
-    pub(crate) fn end_commit(&mut self, batch: Batch, is_durable: bool) -> io::Result<()> {
+    pub(crate) fn end_commit(&mut self, mut batch: Batch, is_durable: bool) -> io::Result<()> {
+        self.tail.written(&mut batch);
         let commits = &mut self.commits;
         commits.written_lsn = commits.written_lsn.max(commits.taken.lsn);
         let is_durable = is_durable || cfg!(myelin_mutant = "ack_before_sync");

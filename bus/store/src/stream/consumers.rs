@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::config::{ConsumerConfig, Name, Retention};
-use crate::consumer::{Attempt, ConsumerState, Lease, Settled};
+use crate::consumer::{Attempt, ConsumerState, Lease, Most, Settled};
 use crate::handle::Unsettled;
 use crate::stream::Entry;
 
@@ -74,9 +74,9 @@ impl Core {
         self.consumers.values().find(overlap).map(|other| &other.config.name)
     }
 
-    pub(crate) fn lease(&mut self, key: u32, max: usize, now_ms: u64) -> Vec<Lease> {
+    pub(crate) fn lease(&mut self, key: u32, most: Most, now_ms: u64) -> Vec<Lease> {
         let (index, visible) = (&self.index, self.visible);
-        self.consumers.get_mut(&key).map(|consumer| consumer.lease(index, visible, max, now_ms)).unwrap_or_default()
+        self.consumers.get_mut(&key).map(|consumer| consumer.lease(index, visible, most, now_ms)).unwrap_or_default()
     }
 
     /// A consumer is done with a message, and so may be the stream.

@@ -20,7 +20,8 @@ pub struct Damage {
     pub file: Box<str>,
     /// Offset in bytes.
     pub offset: u64,
-    /// Numbers of the records that are missing. Empty if it was a file beside the log, which was made anew out of it.
+    /// Numbers of the records that are missing. Empty if it was a file beside the log, which was made anew out of it, or a place that cannot be
+    /// read and lacks no record that anybody knows of.
     pub records: RangeInclusive<u64>,
     /// Sequences of the messages that are missing: at most these. `None`: no message is.
     pub messages: Option<RangeInclusive<u64>>,
@@ -38,8 +39,8 @@ impl Damage {
         }
     }
 
-    pub(super) fn of_file(stream: &Name, file: &str) -> Self {
-        Self { stream: stream.clone(), file: file.into(), offset: 0, records: RangeInclusive::new(1, 0), messages: None }
+    pub(super) fn of_file(stream: &Name, file: &str, offset: u64) -> Self {
+        Self { stream: stream.clone(), file: file.into(), offset, records: RangeInclusive::new(1, 0), messages: None }
     }
 }
 
@@ -49,6 +50,8 @@ pub(super) fn reconcile(gaps: &[Gap], mark: Option<Mark>, replay: &Replay) -> (V
     // As long as there is something as old as what was lost, somebody may look for it.
     let first = replay.core.index.first().map_or(u64::MAX, |(sequence, _)| sequence);
     lost.retain(|missing| missing.first_sequence.max(missing.last_sequence) >= first);
+    // What the system refused to read may be there again.
+    lost.retain(|missing| gaps.iter().any(|gap| gap.first_lsn <= missing.last_lsn && missing.first_lsn <= gap.last_lsn));
     let mut torn = replay.torn.clone();
     let known: Vec<_> = replay.removed.iter().map(|summary| (summary.first_lsn, summary.last_lsn)).collect();
     let known = known.into_iter().chain(torn.clone()).chain(replay.lost.iter().map(|missing| (missing.first_lsn, missing.last_lsn)));
@@ -59,8 +62,8 @@ pub(super) fn reconcile(gaps: &[Gap], mark: Option<Mark>, replay: &Replay) -> (V
             pieces = pieces.into_iter().flat_map(|piece| without(piece, *span)).collect();
         }
         for (first, last) in pieces {
-            // Below the mark it was acknowledged. Without a mark nobody knows, and silence would be the worse guess.
-            let end = mark.map_or(last, |mark| last.min(mark.lsn));
+            // Below the mark it was acknowledged. Without a mark nobody knows, nor where nobody can look: silence would be the worse guess.
+            let end = mark.filter(|_| !gap.is_unreadable).map_or(last, |mark| last.min(mark.lsn));
             if first <= end {
                 lost.push(missing(gap, first, end, mark, replay));
             }

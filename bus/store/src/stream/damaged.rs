@@ -5,27 +5,27 @@ use myelin_wire::{Filter, Subject};
 
 use super::{Damage, Failed, NewMessage, State, create, open};
 use crate::config::{ConsumerConfig, Name, StreamConfig};
-use crate::consumer::Outcome;
+use crate::consumer::{Most, Outcome};
 use crate::disk::Disk;
 use crate::disk::faulty::Faulty;
 use crate::log::Place;
 use crate::record::{Kind, Salt, write};
 use crate::reserve::Reserve;
 
-const DIRECTORY: &str = "streams/s";
-const SALT: Salt = Salt(0x1234_5678_9abc_def1);
+pub(super) const DIRECTORY: &str = "streams/s";
+pub(super) const SALT: Salt = Salt(0x1234_5678_9abc_def1);
 
-struct Bench {
-    disk: Faulty,
-    state: State,
+pub(super) struct Bench {
+    pub(super) disk: Faulty,
+    pub(super) state: State,
 }
 
-fn name() -> Name {
+pub(super) fn name() -> Name {
     Name::new("s").unwrap()
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let disk = Faulty::default();
         let config = StreamConfig::new(name(), vec![Filter::new("s.>").unwrap()]);
         let state = create(&Disk::Faulty(disk.clone()), config, SALT).unwrap();
@@ -33,7 +33,7 @@ impl Bench {
     }
 
     /// A stream of this many messages of 1,000 bytes, which takes several segments.
-    fn of(count: u64) -> Self {
+    pub(super) fn of(count: u64) -> Self {
         let mut bench = Self::new();
         for sequence in 1..=count {
             bench.publish(&payload(sequence));
@@ -41,7 +41,7 @@ impl Bench {
         bench
     }
 
-    fn publish(&mut self, payload: &[u8]) {
+    pub(super) fn publish(&mut self, payload: &[u8]) {
         let subject = Subject::new("s.a").unwrap();
         let message = NewMessage { subject: &subject, id: "", headers: &[], payload, expires_ms: 0, due_ms: 0, expected_last: None };
         while self.state.publish(&message, 1000).is_err() {
@@ -50,7 +50,7 @@ impl Bench {
         self.commit();
     }
 
-    fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         let batch = self.state.begin_commit();
         batch.write().unwrap();
         batch.sync().unwrap();
@@ -65,16 +65,16 @@ impl Bench {
         }
     }
 
-    fn place(&self, sequence: u64) -> Place {
+    pub(super) fn place(&self, sequence: u64) -> Place {
         self.state.core.index.get(sequence).unwrap().place
     }
 
-    fn file(&self, sequence: u64) -> String {
+    pub(super) fn file(&self, sequence: u64) -> String {
         format!("{DIRECTORY}/{}", self.place(sequence).segment)
     }
 
     /// Opens it again, writes something, and tells what is missing.
-    fn reopen(&mut self) -> Vec<Damage> {
+    pub(super) fn reopen(&mut self) -> Vec<Damage> {
         self.disk.process_ends();
         let disk = Disk::Faulty(self.disk.clone());
         let reserve = Reserve::open(&disk).unwrap();
@@ -85,7 +85,7 @@ impl Bench {
     }
 
     /// Those of the first `count` sequences that cannot be read.
-    fn missing(&self, count: u64) -> Vec<u64> {
+    pub(super) fn missing(&self, count: u64) -> Vec<u64> {
         let is_missing = |sequence: &u64| {
             let Some((place, _)) = self.state.core.place_of(*sequence) else { return true };
             let body = self.state.segment(place.segment).unwrap().read(place, SALT).unwrap().expect("what is found is whole");
@@ -96,7 +96,7 @@ impl Bench {
     }
 
     /// Just these are missing of `count` messages, and every start says so.
-    fn loses(&mut self, count: u64, file: &str, lost: &[u64]) {
+    pub(super) fn loses(&mut self, count: u64, file: &str, lost: &[u64]) {
         for start in 0..3 {
             let damage = self.reopen();
             assert_eq!(self.missing(count), lost, "start {start}");
@@ -110,7 +110,7 @@ impl Bench {
     }
 }
 
-fn payload(sequence: u64) -> Vec<u8> {
+pub(super) fn payload(sequence: u64) -> Vec<u8> {
     format!("{sequence:05}.").repeat(170).into_bytes()
 }
 
@@ -251,7 +251,7 @@ fn a_lost_delivery_loses_no_message_for_its_consumer() {
     }
     let before = bench.place(5);
     let file = bench.file(5);
-    assert_eq!(bench.state.lease(key, 5, 1000).unwrap().len(), 5);
+    assert_eq!(bench.state.lease(key, Most::messages(5), 1000).unwrap().len(), 5);
     bench.commit();
     bench.state.ack(key, &[4]).unwrap();
     let failed = Failed { key, sequence: 3, delivery: 1, outcome: Outcome::Nak, error: "no", delay_ms: Some(0) };
@@ -259,7 +259,8 @@ fn a_lost_delivery_loses_no_message_for_its_consumer() {
     bench.commit();
     bench.disk.flip(&file, before.offset as usize + before.bytes + 40, 0);
     assert_eq!(bench.reopen().len(), 1);
-    let again: Vec<_> = bench.state.lease(key, 9, 2000).unwrap().iter().map(|lease| (lease.sequence, lease.deliveries)).collect();
+    let again: Vec<_> =
+        bench.state.lease(key, Most::messages(9), 2000).unwrap().iter().map(|lease| (lease.sequence, lease.deliveries)).collect();
     assert_eq!(again, [(3, 2), (1, 1), (2, 1), (5, 1)]);
 }
 
@@ -277,7 +278,7 @@ fn a_lost_consumer_is_no_reason_to_drop_what_it_wanted() {
     for sequence in 1..=3 {
         bench.publish(&payload(sequence));
     }
-    assert_eq!(bench.state.lease(one, 3, 1000).unwrap().len(), 3);
+    assert_eq!(bench.state.lease(one, Most::messages(3), 1000).unwrap().len(), 3);
     bench.state.ack(one, &[1, 2, 3]).unwrap();
     bench.commit();
     // The record of the second consumer is the one before the first message.

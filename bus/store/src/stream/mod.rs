@@ -23,6 +23,8 @@ mod segments;
 mod snapshot;
 mod state;
 mod time;
+#[cfg(test)]
+mod unreadable;
 
 pub(crate) use self::core::Core;
 pub use self::damage::Damage;

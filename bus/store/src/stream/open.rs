@@ -13,7 +13,7 @@ use super::damage::reconcile;
 use super::segments::Segments;
 use super::{Core, Damage, Replay, State};
 use crate::config::{Name, StreamConfig};
-use crate::disk::Disk;
+use crate::disk::{Disk, is_unreadable};
 use crate::log::{self, MarkFile, SEGMENT_BYTES_MIN, Segment, SegmentHead, SegmentId, Tail};
 use crate::record::{HEADER_BYTES, Header, Kind, Piece, Reader, Salt, Writer, read_stream, record_bytes, scan, write_stream};
 use crate::reserve::{Reserve, is_full};
@@ -102,7 +102,11 @@ pub(crate) fn is_leftover(disk: &Disk, name: &Name) -> io::Result<bool> {
     }
     for file in files.iter().filter(|file| SegmentId::of_file_name(file).is_some()) {
         let mut is_blank = true;
-        scan(&disk.open(&format!("{directory}/{file}"))?, 0, Salt::NONE, |piece| {
+        let segment = match disk.open(&format!("{directory}/{file}")) {
+            Err(error) if is_unreadable(&error) => return Ok(false),
+            opened => opened?,
+        };
+        scan(&segment, 0, Salt::NONE, |piece| {
             is_blank &= matches!(piece, Piece::Hole { blank: true, .. });
         })?;
         if !is_blank {
@@ -145,13 +149,14 @@ pub(crate) fn open(disk: &Disk, reserve: &Reserve, name: &Name, now_ms: u64) -> 
     let (lost, torn) = reconcile(&opened.gaps, opened.mark, &replay);
     let mut damage: Vec<_> = lost.iter().map(|missing| Damage::of(name, missing)).collect();
     if opened.mark.is_none() {
-        damage.push(Damage::of_file(name, "mark"));
+        damage.push(Damage::of_file(name, "mark", 0));
     }
     if described.is_none() {
-        damage.push(Damage::of_file(name, DESCRIPTION));
+        damage.push(Damage::of_file(name, DESCRIPTION, 0));
         // It was found in the log, and is written anew.
         describe(disk, &replay.core.config, salt).map_err(failed)?;
     }
+    damage.extend(opened.unreadable.iter().map(|(segment, offset)| Damage::of_file(name, &segment.file_name(), *offset)));
     let mut core = replay.core;
     core.resume(opened.last_sequence, !lost.is_empty(), now_ms);
     let mut segments = Segments::new(opened.segments, opened.next_segment, opened.next_lsn);
@@ -192,12 +197,12 @@ fn salt_of_segments(disk: &Disk, directory: &str) -> io::Result<Option<Salt>> {
         if SegmentId::of_file_name(&name).is_none() {
             continue;
         }
-        let file = disk.open(&format!("{directory}/{name}"))?;
         let mut bytes = vec![0; record_bytes(SegmentHead::BODY_BYTES)];
-        if file.len()? < bytes.len() as u64 {
-            continue;
+        let read = disk.open(&format!("{directory}/{name}")).and_then(|file| file.read_exact_at(0, &mut bytes));
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof || is_unreadable(&error) => continue,
+            read => read?,
         }
-        file.read_exact_at(0, &mut bytes)?;
         let header = bytes.first_chunk::<HEADER_BYTES>().and_then(|header| Header::parse(header, Salt::NONE));
         let body = &bytes[HEADER_BYTES..HEADER_BYTES + SegmentHead::BODY_BYTES];
         if let Some(header) = header

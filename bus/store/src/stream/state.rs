@@ -11,7 +11,7 @@ use super::recent::{RECENT_BYTES_MAX, Recent};
 use super::segments::Segments;
 use super::{Core, Entry};
 use crate::config::{ConsumerConfig, StreamConfig};
-use crate::consumer::{ATTEMPT_TEXT_BYTES_MAX, Attempt, Lease, Outcome, Settled, millis};
+use crate::consumer::{ATTEMPT_TEXT_BYTES_MAX, Attempt, Lease, Most, Outcome, Settled, millis};
 use crate::error::StoreError;
 use crate::handle;
 use crate::log::{Class, MarkFile, Tail};
@@ -159,14 +159,14 @@ impl State {
     }
 
     /// Messages for a worker; see [`ConsumerState::lease`](crate::consumer::ConsumerState::lease).
-    pub(crate) fn lease(&mut self, key: u32, max: usize, now_ms: u64) -> Result<Vec<Lease>, StoreError> {
+    pub(crate) fn lease(&mut self, key: u32, most: Most, now_ms: u64) -> Result<Vec<Lease>, StoreError> {
         // No more than that can be in flight; the room below is asked for as many.
-        let max = max.min(self.core.consumer(key).map_or(0, |consumer| consumer.config.in_flight_max));
+        let max = most.messages.min(self.core.consumer(key).map_or(0, |consumer| consumer.config.in_flight_max));
         // The room comes first: a delivery that cannot be noted does not happen. So does the next segment, whose snapshot would have it already.
         if self.room(Class::State, 12 + 8 * max)? {
             self.rotate(12 + 8 * max);
         }
-        let leases = self.core.lease(key, max, now_ms);
+        let leases = self.core.lease(key, Most { messages: max, ..most }, now_ms);
         if !leases.is_empty() {
             let sequences = leases.iter().map(|lease| lease.sequence).collect();
             let record = DeliveredRecord { consumer: key, at_ms: now_ms, sequences };

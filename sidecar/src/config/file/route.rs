@@ -1,5 +1,7 @@
 //! `[[route]]` tables.
 
+use std::time::Duration;
+
 use myelin_bus::Overflow;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -8,13 +10,27 @@ use super::{Reader, describe, entries, raw};
 use crate::config::endpoint::Endpoint;
 use crate::config::error::Problem;
 use crate::config::keys;
-use crate::config::route::{Linger, Route, RouteKind, Side};
+use crate::config::route::{Keeping, Linger, Route, RouteKind, Side};
 use crate::config::settings::Overrides;
 use crate::config::suggest::nearest;
 use crate::config::value::{Kind, Value};
 
 /// Most outstanding requests per REP agent; agents serve about ten a second, so this is minutes of work.
 const WINDOW_MAX: u64 = 1_024;
+
+/// A message that so many deliveries did not get rid of is nobody's, whatever the operator thinks of it.
+const DELIVERIES_MAX: u64 = 1_000;
+
+/// Shorter than a moment of a busy machine, and every consumer would seem to hang.
+const ACK_WAIT_MIN: Duration = Duration::from_millis(100);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Each costs about 150 bytes of memory: 15 GB.
+const MESSAGES_MAX: u64 = 100_000_000;
+
+/// A megabyte to a terabyte.
+const BYTES_MIN: u64 = 1 << 20;
+const BYTES_MAX: u64 = 1 << 40;
 
 /// Keys that routes of every kind have.
 const COMMON: [&str; 3] = ["name", "kind", "security"];
@@ -33,9 +49,11 @@ impl Reader<'_> {
         let kind_name = self.required(table, at, &label, "kind", "write kind = \"service\", \"topic\", \"pipeline\" or \"pair\"");
         let name = self.required(table, at, &label, "name", "each route needs a unique name");
         let fields: &[&str] = match kind_name.as_deref() {
-            Some("service") => &["callers", "agents", "window", "on_caller_gone", "fail_fast"],
+            Some("service") => &["callers", "agents", "window", "on_caller_gone", "fail_fast", "dead_letter_requests"],
             Some("topic") => &["publishers", "subscribers", "overflow"],
-            Some("pipeline") => &["producers", "consumers"],
+            Some("pipeline") => {
+                &["producers", "consumers", "durable", "deliveries_max", "ack_wait", "messages_max", "bytes_max", "age_max"]
+            }
             Some("pair") => &["a", "b"],
             Some(other) => {
                 let at = table.iter().find(|(key, _)| key.get_ref() == "kind").map_or(at, |(_, value)| value.span().start);
@@ -57,14 +75,15 @@ impl Reader<'_> {
         if self.errors.len() > errors_before {
             return None;
         }
-        let Fields { sides: [first, second], window, on_caller_gone, fail_fast, overflow, .. } = fields;
+        let Fields { sides: [first, second], window, on_caller_gone, fail_fast, overflow, keeping, dead_letter_requests, .. } = fields;
         let kind = match kind_name.as_deref() {
             Some("service") => {
-                RouteKind::Service { callers: first, agents: second, window: window.unwrap_or(1), on_caller_gone, fail_fast }
+                let window = window.unwrap_or(1);
+                RouteKind::Service { callers: first, agents: second, window, on_caller_gone, fail_fast, dead_letter_requests }
             }
             Some("topic") => RouteKind::Topic { publishers: first, subscribers: second, overflow },
             Some("pair") => RouteKind::Pair { a: first, b: second },
-            _ => RouteKind::Pipeline { producers: first, consumers: second },
+            _ => RouteKind::Pipeline { producers: first, consumers: second, keeping },
         };
         Some(Route { name: name?, kind, security, origin: self.origin(at) })
     }
@@ -83,6 +102,12 @@ impl Reader<'_> {
             "window" => Kind::Count { min: 1, max: WINDOW_MAX },
             "on_caller_gone" => Kind::Choice(&["deliver", "drop"]),
             "overflow" => Kind::Choice(keys::OVERFLOWS),
+            "durable" | "dead_letter_requests" => Kind::Bool,
+            "deliveries_max" => Kind::Count { min: 1, max: DELIVERIES_MAX },
+            "ack_wait" => Kind::Duration { min: ACK_WAIT_MIN, max: DAY },
+            "messages_max" => Kind::Count { min: 1, max: MESSAGES_MAX },
+            "bytes_max" => Kind::Size { min: BYTES_MIN, max: BYTES_MAX },
+            "age_max" => Kind::Duration { min: Duration::from_secs(1), max: DAY * 365 },
             _ => match value.get_ref().as_str() {
                 Some(reply) => {
                     fields.fail_fast = Some(reply.to_owned());
@@ -95,6 +120,8 @@ impl Reader<'_> {
             },
         };
         match kind.check(&raw(value.get_ref())) {
+            Ok(found) if fields.keeping.set(key, &found) => {}
+            Ok(Value::Bool(on)) => fields.dead_letter_requests = on,
             Ok(Value::Count(window)) => fields.window = u32::try_from(window).ok(),
             Ok(Value::Choice("drop")) => fields.on_caller_gone = Linger::Drop,
             Ok(Value::Choice(name)) if key == "overflow" => fields.overflow = Some(crate::config::typed::overflow(name)),
@@ -197,4 +224,6 @@ struct Fields<'a> {
     on_caller_gone: Linger,
     fail_fast: Option<String>,
     overflow: Option<Overflow>,
+    keeping: Keeping,
+    dead_letter_requests: bool,
 }

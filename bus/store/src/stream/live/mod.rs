@@ -1,8 +1,11 @@
 //! A stream that is open: its state behind a lock, and a thread that writes.
 //!
 //! Cost of one durable publish: one lock, one copy of the payload into the batch, one allocation for the waiter; of a batch: one write and one
-//! sync per segment it touches (one, but for one in thousands), one wakeup per waiter. While a batch is synced, the next one gathers.
+//! sync per segment it touches (one, but for one in thousands), one wakeup per waiter, outside of the lock. While a batch is synced, the next one
+//! gathers; on a slow disk it is given a moment more, see [`writer`].
 
+#[cfg(test)]
+mod together;
 mod writer;
 
 use std::collections::VecDeque;
@@ -48,12 +51,21 @@ struct Inner {
     is_asleep: bool,
     /// What nobody waits for is to be written as well.
     is_flushing: bool,
+    /// The thread waits for so many waiters, or a moment, before it writes the next batch.
+    gathering: Option<usize>,
 }
 
 #[derive(Debug)]
 struct Waiter {
     lsn: u64,
     done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+impl Waiter {
+    fn tell(self) {
+        // Who does not wait any more does not mind.
+        drop(self.done.send(Ok(())));
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +79,7 @@ enum Phase {
 impl Live {
     /// Begins to write. The thread ends with [`close`](Self::close).
     pub(crate) fn start(name: Name, disk: Disk, reserve: Reserve, clock: Clock, state: State) -> io::Result<Arc<Self>> {
-        let inner = Inner { state, waiters: VecDeque::new(), phase: Phase::Open, is_asleep: false, is_flushing: true };
+        let inner = Inner { state, waiters: VecDeque::new(), phase: Phase::Open, is_asleep: false, is_flushing: true, gathering: None };
         let live = Arc::new(Self {
             name,
             disk,
@@ -100,7 +112,6 @@ impl Live {
     ) -> Result<R, StoreError> {
         loop {
             let mut room = pin!(self.changed.notified());
-            room.as_mut().enable();
             let waiting = {
                 let mut inner = self.inner.lock();
                 inner.phase.check()?;
@@ -118,6 +129,9 @@ impl Live {
                         }
                     },
                     Err(StoreError::Busy) => {
+                        // Registered under the lock: what makes room is done under it as well, and told afterwards.
+                        room.as_mut().enable();
+                        inner.gathering = inner.gathering.map(|_| 0);
                         self.wake(&mut inner);
                         None
                     }
@@ -154,10 +168,12 @@ impl Live {
         }
     }
 
-    /// A wakeup is a syscall: only when the thread sleeps.
+    /// A wakeup is a syscall: only when the thread sleeps, or has gathered all that it waits for.
     fn wake(&self, inner: &mut Inner) {
-        if inner.is_asleep {
+        let is_gathered = inner.gathering.is_some_and(|waiters| inner.waiters.len() >= waiters);
+        if inner.is_asleep || is_gathered {
             inner.is_asleep = false;
+            inner.gathering = None;
             self.work.notify_one();
         }
     }
@@ -171,6 +187,7 @@ impl Live {
             }
             inner.state.tail.await_batch();
             inner.is_asleep = false;
+            inner.gathering = None;
             self.work.notify_one();
         }
         let thread = self.thread.lock().take();
@@ -198,6 +215,13 @@ impl Inner {
         debug_assert!(self.waiters.back().is_none_or(|last| last.lsn <= lsn), "numbers rise");
         self.waiters.push_back(Waiter { lsn, done });
         Some(waiting)
+    }
+
+    /// Takes out who waits for nothing any more.
+    fn served(&mut self) -> Vec<Waiter> {
+        let safe_lsn = self.safe_lsn();
+        let count = self.waiters.partition_point(|waiter| waiter.lsn <= safe_lsn);
+        self.waiters.drain(..count).collect()
     }
 
     fn end(&mut self, phase: Phase) {

@@ -1,12 +1,17 @@
 //! The thread of a stream: takes what gathered, writes and syncs it without the lock, and looks after segments and the mark.
+//!
+//! Whoever publishes one message after the other comes back as soon as it is told that the last one is safe. If the next batch were begun at that
+//! moment, it would have those who came meanwhile, and the one after it the others: two halves that take turns, each waiting for two syncs. Where
+//! a sync is long, the thread therefore waits a small part of its time for those that it has just told. Where a sync is short, half a batch is made
+//! while the other is synced, and nothing is waited for.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 use tracing::{error, warn};
 
-use super::{Inner, Live, Phase};
+use super::{Inner, Live, Phase, Waiter};
 use crate::config::Durability;
 use crate::log::{BATCH_BYTES_MAX, Batch, Segment, Want};
 use crate::stream::directory;
@@ -16,6 +21,12 @@ const LAZY: Duration = Duration::from_millis(10);
 
 /// How often the mark is synced, segments are looked through and a full disk is tried again.
 const ROUND: Duration = Duration::from_millis(100);
+
+/// The longest wait for those who were just told, as a part of the sync before.
+const GATHER_PART: u32 = 8;
+
+/// A wait for less than this is not worth its two switches.
+const GATHER_MIN: Duration = Duration::from_micros(100);
 
 /// What the thread does next, outside of the lock.
 #[derive(Debug)]
@@ -53,13 +64,31 @@ impl Live {
             if is_round {
                 last_round_ms = now_ms;
             }
+            if cfg!(myelin_mutant = "ack_before_write") {
+                inner.waiters.drain(..).for_each(Waiter::tell);
+            }
+            let is_synced = work.is_synced;
+            let began = Instant::now();
             let done = MutexGuard::unlocked(&mut inner, || self.work_on(&work));
+            let took = began.elapsed();
             let done = done.and_then(|made| inner.finish(work, made));
-            self.changed.notify_waiters();
-            if let Err(error) = done {
+            let failure = done.err();
+            if let Some(error) = &failure {
                 error!(stream = %self.name, %error, "a stream cannot be written and is closed");
                 inner.end(Phase::Broken(error.to_string().into()));
+            }
+            let served = inner.served();
+            let count = served.len();
+            // Without the lock: each of them may want it at once.
+            MutexGuard::unlocked(&mut inner, || {
+                served.into_iter().for_each(Waiter::tell);
+                self.changed.notify_waiters();
+            });
+            if failure.is_some() {
                 return;
+            }
+            if is_synced {
+                self.gather(&mut inner, count, took / GATHER_PART);
             }
         }
         if let Err(error) = inner.state.sync_mark() {
@@ -67,6 +96,16 @@ impl Live {
         }
         inner.end(Phase::Closed);
         self.changed.notify_waiters();
+    }
+
+    /// Waits at most this long for as many as were told to come again.
+    fn gather(&self, inner: &mut MutexGuard<'_, Inner>, told: usize, patience: Duration) {
+        if told == 0 || patience < GATHER_MIN || inner.phase != Phase::Open {
+            return;
+        }
+        inner.gathering = Some(inner.waiters.len() + told);
+        let _timed_out = self.work.wait_for(inner, patience);
+        inner.gathering = None;
     }
 
     fn sleep(&self, inner: &mut MutexGuard<'_, Inner>, now_ms: u64) {
@@ -125,13 +164,6 @@ impl Inner {
             (Some(segment), _) => self.state.give(segment),
             (None, Some(want)) => self.state.tail.refuse(want),
             (None, None) => {}
-        }
-        let safe_lsn = self.safe_lsn();
-        while self.waiters.front().is_some_and(|waiter| waiter.lsn <= safe_lsn) {
-            if let Some(waiter) = self.waiters.pop_front() {
-                // Who does not wait any more does not mind.
-                drop(waiter.done.send(Ok(())));
-            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::filter;
 use super::harness::{ACK_WAIT_MS, Consumer, Harness, name, wants};
 use crate::config::ConsumerConfig;
-use crate::consumer::{Outcome, Settled};
+use crate::consumer::{Most, Outcome, Settled};
 use crate::error::StoreError;
 use crate::stream::Failed;
 
@@ -15,7 +15,7 @@ impl Harness {
         let Some(key) = self.consumer(consumer).map(|consumer| consumer.key) else { return };
         let held_before: BTreeMap<_, _> = self.stored().into_iter().map(|sequence| (sequence, self.held(key, sequence))).collect();
         let in_flight_before = self.state.core.consumer(key).unwrap().in_flight();
-        let Some(leases) = self.until_room(|state, now_ms| state.lease(key, max, now_ms)) else { return };
+        let Some(leases) = self.until_room(|state, now_ms| state.lease(key, Most::messages(max), now_ms)) else { return };
         let (lsn, now_ms) = (self.state.last_lsn(), self.now_ms);
         let in_flight = self.state.core.consumer(key).unwrap().in_flight();
         let mut deliverable = 0;

@@ -1,6 +1,9 @@
-//! Decides what a request gets: the shell around the registry.
+//! Decides what a request gets: the shell around the registry. Registrations are in [`register`], lookups in [`look_up`].
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+mod look_up;
+mod register;
+
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,19 +14,17 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use super::address::AddressError;
-use super::agent::{Agent, AgentName, Registration};
+use super::agent::{Agent, AgentName};
 use super::answer;
 use super::attach::{AttachError, Attached, Attacher, Attachment};
 use super::config::DiscoveryConfig;
 use super::dialect::{Dialect, Request};
 use super::handler::DiscoveryHandler;
-use super::json::Text;
 use super::metrics::{DiscoveryMetrics, Outcome, Verb};
 use super::reach::Reach;
-use super::registry::{Change, Registered, Registry, RegistryError, Seen};
+use super::registry::Registry;
 use super::saver::Saver;
 use super::store::{Store, StoreError};
 
@@ -73,24 +74,6 @@ pub enum StartError {
     /// The task that reads it was stopped.
     #[error("reading the registry file was interrupted")]
     Interrupted,
-}
-
-/// Why a registration was not taken.
-#[derive(Debug, Error)]
-enum RegisterError {
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    #[error("agent cannot be attached: {0}")]
-    Attach(AttachError),
-}
-
-/// Why a lookup gets no address.
-enum LookupError {
-    Unknown,
-    Unreachable,
-    Attach(AttachError),
 }
 
 impl Discovery {
@@ -227,104 +210,6 @@ impl Discovery {
         answer::health(&self.health())
     }
 
-    async fn answer_registration(&self, dialect: Dialect, registration: &Registration, caller: Caller) -> String {
-        let (outcome, answer) = match self.register(registration, caller).await {
-            Ok(()) => (Outcome::Done, answer::registered(dialect)),
-            Err(error) => {
-                warn!(agent = %registration.name, peer = %caller.peer, %error, "registration refused");
-                let outcome = match error {
-                    RegisterError::Address(_) | RegisterError::Registry(_) => Outcome::Refused,
-                    RegisterError::Attach(_) => Outcome::AttachFailed,
-                };
-                (outcome, answer::failed(dialect, &Text::new(&error.to_string())))
-            }
-        };
-        self.inner.metrics.answered(Verb::Register, outcome);
-        answer
-    }
-
-    async fn register(&self, registration: &Registration, caller: Caller) -> Result<(), RegisterError> {
-        let inner = &*self.inner;
-        let ip = inner.config.addresses.resolve(registration.host.as_deref(), caller.peer, is_ours)?;
-        let endpoint = SocketAddr::new(ip, registration.port);
-        let local = ip.is_loopback() || is_ours(ip);
-
-        let name = self.lock_name(&registration.name).await;
-        let contested = inner.registry.lock().contested(&registration.name, endpoint);
-        let alive = inner.reach.alive(contested).await;
-        let registered = {
-            let mut registry = inner.registry.lock();
-            registry.reserve(caller.local.port());
-            let seen = Seen { alive: &alive, local };
-            let registered = registry.register(registration, endpoint, seen, SystemTime::now())?;
-            inner.metrics.agents(registry.len());
-            registered
-        };
-        let Registered { agent, change, withdrawn } = registered;
-        match change {
-            Change::New | Change::Added | Change::Replaced => {
-                info!(agent = %agent.name, %endpoint, ?change, "agent registered");
-            }
-            Change::Updated => debug!(agent = %agent.name, %endpoint, "agent registered again"),
-        }
-        inner.reach.forget(endpoint);
-        // Even if it cannot be attached now, it is known, and the next lookup tries again.
-        let change = inner.saver.changed();
-        for (name, endpoint) in withdrawn {
-            inner.attacher.detach(name, endpoint).await;
-        }
-        let attached = self.attach(&agent).await;
-        drop(name);
-        let change = if attached.is_ok() { inner.saver.changed() } else { change };
-        let _late_or_failed = inner.saver.saved(change, inner.config.persist_patience).await;
-        attached.map(drop).map_err(RegisterError::Attach)
-    }
-
-    async fn answer_lookup(&self, dialect: Dialect, name: &Text, caller: Caller) -> String {
-        let (outcome, answer) = match self.look_up(name).await {
-            Ok((agent, ports)) => {
-                let host = self.inner.config.advertise.unwrap_or_else(|| caller.local.ip().to_canonical());
-                (Outcome::Done, answer::found(dialect, host, ports, &agent))
-            }
-            Err(LookupError::Unknown) => (Outcome::Unknown, answer::not_found(dialect, name)),
-            // These texts must not say `not found` or `not registered`: the caller is to try again.
-            Err(LookupError::Unreachable) => {
-                let text = name.prefixed("Agent ").suffixed(" is registered but does not accept connections");
-                (Outcome::Unreachable, answer::failed(dialect, &text))
-            }
-            Err(LookupError::Attach(error)) => {
-                let text = name.prefixed("Agent ").suffixed(&format!(" cannot be attached: {error}"));
-                (Outcome::AttachFailed, answer::failed(dialect, &text))
-            }
-        };
-        self.inner.metrics.answered(Verb::Lookup, outcome);
-        answer
-    }
-
-    async fn look_up(&self, name: &Text) -> Result<(Arc<Agent>, Attached), LookupError> {
-        let name = AgentName::from_text(name).map_err(|_| LookupError::Unknown)?;
-        let agent = self.get(&name).ok_or(LookupError::Unknown)?;
-        let endpoints: Vec<_> = agent.replicas.iter().map(|replica| replica.endpoint).collect();
-        if self.inner.reach.alive(endpoints).await.is_empty() {
-            return Err(LookupError::Unreachable);
-        }
-        if let (true, Some(ports)) = (agent.attached, agent.ports) {
-            return Ok((agent, ports));
-        }
-        let _name = self.lock_name(&name).await;
-        // Somebody else may have attached it while this call waited.
-        let agent = self.get(&name).ok_or(LookupError::Unknown)?;
-        let ports = match agent.ports.filter(|_| agent.attached) {
-            Some(ports) => ports,
-            None => {
-                let ports = self.attach(&agent).await.map_err(LookupError::Attach)?;
-                self.inner.saver.changed();
-                ports
-            }
-        };
-        Ok((agent, ports))
-    }
-
     /// Attaches all replicas of an agent and records our ports for it. The name must be locked.
     async fn attach(&self, agent: &Agent) -> Result<Attached, AttachError> {
         let mut ports = agent.ports;
@@ -371,9 +256,4 @@ impl Discovery {
         let hash = std::hash::BuildHasher::hash_one(&self.inner.hasher, name.as_str());
         self.inner.names[hash as usize % NAME_LOCKS].lock().await
     }
-}
-
-/// Whether an address belongs to this machine: only then can something be bound to it. No packet is sent.
-fn is_ours(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
 }

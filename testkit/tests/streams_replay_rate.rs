@@ -16,7 +16,7 @@ fn run(sidecar: &testkit::Sidecar, arguments: &[&str]) -> String {
 
 #[test]
 fn letters_are_replayed_no_faster_than_they_are_asked_to_be() {
-    let sidecar = testkit::Sidecar::start();
+    let mut sidecar = testkit::Sidecar::start();
     run(&sidecar, &["stream", "create", "orders", "--subject", "orders.>", "--retention", "work_queue"]);
     run(&sidecar, &["consumer", "create", "orders", "workers", "--deliveries-max", "1"]);
     for _ in 0..LETTERS {

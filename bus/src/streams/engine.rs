@@ -94,7 +94,7 @@ impl Streams {
     pub(crate) fn letters(&self) -> Vec<(DeadReason, u64)> {
         match self {
             Self::Local(engine) => engine.letters(),
-            Self::Attached(_) => Vec::new(),
+            Self::Attached(_) | Self::JetStream(_) => Vec::new(),
         }
     }
 

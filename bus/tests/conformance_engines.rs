@@ -4,7 +4,7 @@
 
 use myelin_bus::conformance::Fixture;
 use myelin_bus::listener::{Listener, ListenerConfig};
-use myelin_bus::streams::{StoreConfig, StreamServer, StreamServerMetrics};
+use myelin_bus::streams::{Durability, StoreConfig, StreamServer, StreamServerMetrics};
 use myelin_bus::{Bus, EmbeddedConfig};
 use tempfile::TempDir;
 
@@ -31,6 +31,11 @@ async fn embedded() -> Fixture {
     Fixture::new(bus.clone(), bus, &url, keeps)
 }
 
+/// As in this process, with streams whose acks mean the least.
+async fn in_memory() -> Fixture {
+    embedded().await.durability(Durability::Memory)
+}
+
 /// The store is behind a connection, as for the CLI and for agents that attach to a sidecar.
 async fn attached() -> Fixture {
     let Served { bus, url, keeps } = serve().await;
@@ -40,6 +45,10 @@ async fn attached() -> Fixture {
 
 mod in_this_process {
     myelin_bus::conformance_tests!(super::embedded);
+}
+
+mod with_streams_in_memory {
+    myelin_bus::conformance_tests!(super::in_memory);
 }
 
 mod behind_a_connection {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 use super::{Cut, PATIENCE};
+use crate::streams::Durability;
 use crate::wire::{Body, Filter, QueueGroup, Subject};
 use crate::{Bus, Message, SubscribeOptions, Subscription};
 
@@ -16,6 +17,7 @@ pub struct Fixture {
     second: Bus,
     url: Box<str>,
     prefix: Box<str>,
+    durability: Durability,
     /// What has to live as long, as a server and its directory.
     keeps: Box<dyn Any + Send + Sync>,
 }
@@ -34,7 +36,15 @@ impl Fixture {
     /// processes reach it. `keeps` is dropped after the case.
     pub fn new(bus: Bus, second: Bus, url: &str, keeps: impl Any + Send + Sync) -> Self {
         let prefix = format!("c{:012x}", fastrand::u64(..1 << 48)).into();
-        Self { bus, second, url: url.into(), prefix, keeps: Box::new(keeps) }
+        Self { bus, second, url: url.into(), prefix, durability: Durability::default(), keeps: Box::new(keeps) }
+    }
+
+    /// What an ack of the streams of a case means; default: it survives a power cut. Weaker modes lose more in a crash, and behave the same
+    /// without one.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
     }
 
     /// The bus under test.
@@ -74,6 +84,10 @@ impl Fixture {
 
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    pub(super) fn streams_durability(&self) -> Durability {
+        self.durability
     }
 
     /// A subscription of the second handle.

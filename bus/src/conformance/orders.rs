@@ -19,7 +19,9 @@ impl Fixture {
     }
 
     pub(super) fn config(&self, name: &str, subjects: &[&str]) -> StreamConfig {
-        StreamConfig::new(self.name(name), subjects.iter().map(|subject| self.filter(subject)).collect())
+        let mut config = StreamConfig::new(self.name(name), subjects.iter().map(|subject| self.filter(subject)).collect());
+        config.durability = self.streams_durability();
+        config
     }
 
     /// Makes or changes the stream.

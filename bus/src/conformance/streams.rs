@@ -52,7 +52,7 @@ pub async fn what_was_promised_is_not_changed(on: &Fixture) {
         let mut config = on.config("orders", &["orders.>"]);
         match field {
             "retention" => config.retention = Retention::WorkQueue,
-            _ => config.durability = Durability::Memory,
+            _ => config.durability = Durability::OsBuffered,
         }
         let refused = on.bus().ensure_stream(&config).await;
         assert!(matches!(&refused, Err(StreamError::Invalid { field: found, .. }) if *found == field), "{refused:?}");

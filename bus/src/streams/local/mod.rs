@@ -9,8 +9,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use myelin_store::{
-    ConsumerConfig, ConsumerInfo, Damage, Delivered, Name, OpenError, Publish, Store, StoreError, Stored, Stream, StreamConfig, StreamInfo,
-    Unsettled,
+    ConsumerConfig, ConsumerInfo, Damage, Delivered, Durability, Name, OpenError, Publish, Store, StoreError, Stored, Stream, StreamConfig,
+    StreamInfo, Unsettled,
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::time::sleep;
@@ -156,6 +156,15 @@ impl Local {
         (last + 1).max(now_ms << 12)
     }
 
+    /// A stream with all that was acknowledged. What was acked before it was written is waited for: a receipt is no promise to find nothing.
+    async fn readable(&self, stream: &Name) -> Result<Stream, StreamError> {
+        let found = self.find(stream)?;
+        if found.config().durability != Durability::Synced {
+            found.caught_up().await.map_err(|error| StreamError::of(stream, error))?;
+        }
+        Ok(found)
+    }
+
     /// Whether a stream may be changed to that.
     fn check_change(&self, before: &StreamConfig, config: &StreamConfig) -> Result<(), StreamError> {
         let fixed = |field| {
@@ -240,13 +249,13 @@ impl StreamEngine for Local {
     }
 
     async fn get(&self, stream: &Name, sequence: u64) -> Result<Option<Stored>, StreamError> {
-        let Some(found) = self.find(stream)?.find(sequence) else { return Ok(None) };
+        let Some(found) = self.readable(stream).await?.find(sequence) else { return Ok(None) };
         let read = if found.is_here() { found.read() } else { self.readers.blocking(stream, || found.read()).await? };
         read.map_err(|error| StreamError::Closed { stream: stream.clone(), cause: error.to_string().into() })
     }
 
     async fn sequences(&self, stream: &Name, from: u64, max: usize, filter: Option<&Filter>) -> Result<Vec<u64>, StreamError> {
-        Ok(self.find(stream)?.sequences(from, max, filter))
+        Ok(self.readable(stream).await?.sequences(from, max, filter))
     }
 
     async fn remove(&self, stream: &Name, sequence: u64) -> Result<bool, StreamError> {

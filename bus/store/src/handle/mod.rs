@@ -5,6 +5,7 @@ mod consumer;
 mod info;
 mod message;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use myelin_wire::{Filter, Subject};
@@ -179,6 +180,28 @@ impl Stream {
     /// How much is in it.
     pub fn info(&self) -> StreamInfo {
         self.live.read(info::info)
+    }
+
+    /// Waits until what was stored before this call can be read. With an ack that means a sync it can be read already; with a weaker one it may
+    /// be on its way to the disk, for some milliseconds.
+    ///
+    /// # Errors
+    /// When the stream is closed or broken.
+    ///
+    /// # Cancel safety
+    /// Nothing is done.
+    pub async fn caught_up(&self) -> Result<(), StoreError> {
+        let last = self.live.read(|state| state.core.last_sequence());
+        loop {
+            let mut changed = pin!(self.changed());
+            changed.as_mut().enable();
+            if self.live.read(|state| state.core.visible()) >= last {
+                return Ok(());
+            }
+            // Nothing is written any more after its end.
+            self.live.act(|_, _| Ok(((), None))).await?;
+            changed.await;
+        }
     }
 
     /// Completes when something was stored, settled or released after this call. Take it before looking, wait after.

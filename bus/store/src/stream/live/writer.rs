@@ -53,9 +53,6 @@ impl Live {
             if is_round {
                 last_round_ms = now_ms;
             }
-            if cfg!(myelin_mutant = "ack_before_write") {
-                inner.tell(u64::MAX);
-            }
             let done = MutexGuard::unlocked(&mut inner, || self.work_on(&work));
             let done = done.and_then(|made| inner.finish(work, made));
             self.changed.notify_waiters();
@@ -129,17 +126,13 @@ impl Inner {
             (None, Some(want)) => self.state.tail.refuse(want),
             (None, None) => {}
         }
-        self.tell(self.safe_lsn());
-        Ok(())
-    }
-
-    /// Everybody is answered who waited for a record up to this one.
-    fn tell(&mut self, safe_lsn: u64) {
+        let safe_lsn = self.safe_lsn();
         while self.waiters.front().is_some_and(|waiter| waiter.lsn <= safe_lsn) {
             if let Some(waiter) = self.waiters.pop_front() {
                 // Who does not wait any more does not mind.
                 drop(waiter.done.send(Ok(())));
             }
         }
+        Ok(())
     }
 }

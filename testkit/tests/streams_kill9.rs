@@ -2,7 +2,7 @@
 //!
 //! The short form of `proof_crash.rs`. `MYELIN_CRASH_SEED` repeats the plan of a run that failed.
 
-use myelin_testkit::crash::{Plan, report, run};
+use myelin_testkit::crash::{Plan, run};
 use std::time::Duration;
 
 #[test]
@@ -11,7 +11,6 @@ fn what_was_told_before_a_kill_is_true_after_it() {
     let life = (Duration::from_millis(200), Duration::from_millis(900));
     let plan = Plan { rounds: 8, publishers: 3, rate: 300, workers: 3, life, seed };
     let outcome = run(&plan);
-    let report = report(&plan, &outcome);
-    assert!(outcome.verdict.holds(), "{report}");
-    assert!(outcome.verdict.percent_in_flight() >= 50.0, "{report}");
+    assert!(outcome.verdict.holds(), "{plan}{outcome}");
+    assert!(outcome.verdict.percent_in_flight() >= 50.0, "{plan}{outcome}");
 }

@@ -150,6 +150,11 @@ fn z22_ping_is_answered_and_its_context_echoed() {
             // The subscription to everything comes first.
             raw.expect_hex("040a 09 535542534352494245");
         }
+        if types.contains(&"PUSH") {
+            // A durable pipeline asks first whether its consumer answers: a PING with a time and 16 bytes of its own.
+            raw.expect_hex("0417 04 50494e47");
+            raw.recv(2 + 16, PATIENCE).expect("the rest of the PING");
+        }
         raw.send_hex("0407 04 50494e47 0032");
         raw.expect_hex("0405 04 504f4e47");
         // The same with the context `agent`.

@@ -13,6 +13,11 @@ use crate::workspace::{Outcome, Workspace, need};
 /// The targets of the front first: what everybody can reach. With each, the part of a proof's time that it is given.
 const TARGETS: [(&str, u32); 6] = [("discovery", 1), ("codec", 1), ("session", 1), ("curve", 3), ("frames", 6), ("envelope", 6)];
 
+/// All targets, as they are told in a report.
+pub(crate) fn names() -> String {
+    TARGETS.map(|(target, _)| target).join(", ")
+}
+
 /// CPU time of one target in a smoke run, without the build.
 const SMOKE: Duration = Duration::from_secs(5);
 

@@ -1,7 +1,7 @@
 //! `cargo xtask proof`: long runs whose result is worth keeping, each with a report in `docs/proof/`.
 //!
-//! A proof is a scenario of the load harness, the fuzz targets, or a test file `testkit/tests/proof_<name>.rs`, whose first doc line says
-//! what it proves. Its tests are `#[ignore]`d, so that an ordinary test run does not take them along.
+//! A proof is a scenario of the load harness, the fuzz targets, a command line, or a test file `testkit/tests/proof_<name>.rs`, whose first doc
+//! line says what it proves. Its tests are `#[ignore]`d, so that an ordinary test run does not take them along.
 
 use std::fs;
 use std::path::Path;
@@ -47,7 +47,20 @@ enum How {
     Soak,
     SoakStreams,
     Test,
+    /// As it would be typed in the workspace.
+    Line(&'static str),
 }
+
+/// Proofs that are one command line each: name, promise, line.
+const LINES: [(&str, &str, &str); 3] = [
+    (
+        "streams-model",
+        "Random operations on a stream, cut short by the end of the process or of power at any write: what was acknowledged is there.",
+        "MYELIN_MODEL_CASES=150000 cargo test --release --package myelin-store --lib -- model --nocapture",
+    ),
+    ("streams-mutants", "Each of five mistakes put into the store is found by its tests.", "bus/store/mutants.sh"),
+    ("crash-mutants", "Each of three mistakes put into the store is found by the judge of the crash test.", "testkit/mutants.sh"),
+];
 
 pub(crate) fn run(workspace: &Workspace, args: &ProofArgs) -> Outcome<()> {
     let proofs = proofs(workspace)?;
@@ -110,6 +123,9 @@ fn proofs(workspace: &Workspace) -> Outcome<Vec<Proof>> {
                 .to_owned(),
         how: How::SoakStreams,
     });
+    for (name, promise, line) in LINES {
+        proofs.push(Proof { name: name.to_owned(), promise: promise.to_owned(), how: How::Line(line) });
+    }
     for file in workspace.files()? {
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         if file.parent() != Some(Path::new("testkit/tests")) || !stem.starts_with(TEST_PREFIX) {
@@ -133,13 +149,14 @@ impl Proof {
                 format!("{CURVE_TARGET}/release/myelin-loadtest bench {scenario} --sidecar target/release/myelin")
             }
             How::Scenario(_, scenario) => format!("myelin-loadtest bench {scenario}"),
-            How::Fuzz => "cargo +nightly fuzz run discovery, codec, session, curve, frames, envelope".to_owned(),
+            How::Fuzz => format!("cargo +nightly fuzz run {}", fuzz::names()),
             How::Soak => SOAK.iter().fold("myelin-loadtest".to_owned(), |command, word| command + " " + word),
             How::SoakStreams => SOAK_STREAMS.iter().fold("myelin-loadtest".to_owned(), |command, word| command + " " + word),
             How::Test => {
                 let file = self.name.replace('-', "_");
                 format!("cargo test --release --package myelin-testkit --test {TEST_PREFIX}{file} -- --ignored --nocapture")
             }
+            How::Line(line) => line.to_owned(),
         }
     }
 
@@ -152,7 +169,7 @@ impl Proof {
             How::Test if self.name == INTEROP => {
                 "; the harness with the peers of other implementations has to be built before, which the proof does"
             }
-            How::Scenario(..) | How::Fuzz | How::Soak | How::SoakStreams | How::Test => "",
+            How::Scenario(..) | How::Fuzz | How::Soak | How::SoakStreams | How::Test | How::Line(_) => "",
         }
     }
 }
@@ -176,6 +193,11 @@ fn prove(workspace: &Workspace, proof: &Proof, fuzz_minutes: u32) -> Outcome<(St
             let mut command = harness(workspace);
             command.args(SOAK_STREAMS).args(["--built-from", &commit(workspace)]);
             command
+        }
+        How::Line(line) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", line]);
+            shell
         }
         How::Test => {
             workspace.cargo(&["build", "--release", "--package", "myelin"])?;
@@ -268,7 +290,7 @@ mod tests {
     #[test]
     fn the_scenarios_are_always_listed() {
         let proofs = proofs(&Workspace::find().unwrap()).unwrap();
-        for name in ["p1", "p2", "p3", "curve", "p8", "fuzz", "soak"] {
+        for name in ["p1", "p2", "p3", "curve", "p8", "fuzz", "soak", "streams-model", "streams-mutants", "crash", "crash-mutants"] {
             assert!(proofs.iter().any(|proof| proof.name == name), "{name} is missing");
         }
     }

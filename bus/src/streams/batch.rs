@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::consumer::Coming;
 use super::engine::{Record, StreamEngine, Streams};
 use super::error::{ConsumeError, PublishDurableError};
 use super::{Consumer, Job, storing};
@@ -173,21 +172,19 @@ impl Consumer {
     ) -> Result<Vec<Job>, ConsumeError> {
         let mut enough = pin!(enough);
         loop {
-            let delivered = match &*self.streams {
-                Streams::Local(local) => local.lease_within(&self.stream, &self.name, max, bytes_max, enough.as_mut()).await?,
+            let delivered = match &*self.source.streams {
+                Streams::Local(local) => {
+                    local.lease_within(&self.source.stream, &self.source.consumer, max, bytes_max, enough.as_mut()).await?
+                }
                 // Of unknown sizes, so one at a time.
                 other => tokio::select! {
                     biased;
-                    delivered = other.lease(&self.stream, &self.name, max.min(1), LOOK) => delivered?,
+                    delivered = other.lease(&self.source.stream, &self.source.consumer, max.min(1), LOOK) => delivered?,
                     () = enough.as_mut() => Vec::new(),
                 },
             };
             let is_over = delivered.is_empty();
-            let mut jobs = Vec::with_capacity(delivered.len());
-            let mut coming = Coming { consumer: self, delivered: delivered.into() };
-            while let Some(delivered) = coming.delivered.pop_front() {
-                jobs.extend(self.admit(delivered).await?);
-            }
+            let jobs = self.jobs(delivered).await?;
             if !jobs.is_empty() || is_over {
                 return Ok(jobs);
             }
@@ -202,13 +199,14 @@ impl Consumer {
     /// # Cancel safety
     /// They may have been acked.
     pub async fn ack_all(&self, leases: &[Lease]) -> Result<usize, ConsumeError> {
-        if let Streams::Local(local) = &*self.streams {
+        if let Streams::Local(local) = &*self.source.streams {
             let sequences: Vec<u64> = leases.iter().map(Lease::sequence).collect();
-            return local.ack_all(&self.stream, &self.name, &sequences).await;
+            return local.ack_all(&self.source.stream, &self.source.consumer, &sequences).await;
         }
         let mut settled = 0;
         for lease in leases {
-            settled += usize::from(self.streams.ack(&self.stream, &self.name, lease.sequence, lease.delivery).await?);
+            settled +=
+                usize::from(self.source.streams.ack(&self.source.stream, &self.source.consumer, lease.sequence, lease.delivery).await?);
         }
         Ok(settled)
     }
@@ -221,11 +219,11 @@ impl Consumer {
     /// # Cancel safety
     /// The time may have been granted to some.
     pub async fn extend_all(&self, leases: &[Lease]) -> Result<(), ConsumeError> {
-        if let Streams::Local(local) = &*self.streams {
-            return local.extend_all(&self.stream, &self.name, &Lease::parts(leases)).await;
+        if let Streams::Local(local) = &*self.source.streams {
+            return local.extend_all(&self.source.stream, &self.source.consumer, &Lease::parts(leases)).await;
         }
         for lease in leases {
-            self.streams.extend(&self.stream, &self.name, lease.sequence, lease.delivery).await?;
+            self.source.streams.extend(&self.source.stream, &self.source.consumer, lease.sequence, lease.delivery).await?;
         }
         Ok(())
     }
@@ -234,7 +232,7 @@ impl Consumer {
     /// over those that have ended.
     pub fn release_all(&self, leases: &[Lease]) {
         for lease in leases {
-            self.streams.release(&self.stream, &self.name, lease.sequence, lease.delivery);
+            self.source.streams.release(&self.source.stream, &self.source.consumer, lease.sequence, lease.delivery);
         }
     }
 }

@@ -67,6 +67,14 @@ impl Streams {
         }
     }
 
+    /// Waits until the deliveries of a consumer would be counted after a crash, where it is this process that counts them.
+    pub(crate) async fn noted(&self, stream: &Name, consumer: &Name) -> Result<(), ConsumeError> {
+        match self {
+            Self::Local(engine) => engine.noted(stream, consumer).await,
+            Self::Attached(_) => Ok(()),
+        }
+    }
+
     /// How much is in each stream, as far as that is known in this process.
     pub(crate) fn infos(&self) -> Vec<StreamInfo> {
         match self {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use myelin_store::{Attempt, Outcome, Stored};
 
+use super::consumer::Source;
 use super::dead::{Origin, bury};
 use super::engine::{Failure, StreamEngine, Streams};
 use super::error::ConsumeError;
@@ -13,16 +14,12 @@ use super::reason::DeadReason;
 use crate::wire::Body;
 use crate::{Message, payload};
 
-use super::Name;
-
 /// A delivered message, until the worker says what became of it.
 ///
 /// Dropped without a word, it is taken for a worker that died, and delivered again at once.
 #[derive(Debug)]
 pub struct Job {
-    pub(super) streams: Arc<Streams>,
-    pub(super) stream: Name,
-    pub(super) consumer: Name,
+    pub(super) source: Arc<Source>,
     pub(super) sequence: u64,
     pub(super) deliveries: u32,
     pub(super) attempts: Vec<Attempt>,
@@ -74,7 +71,8 @@ impl Job {
         // The future of an `async fn` has the job twice: as it was given, and as it is worked on. Of these there may be thousands.
         let mut job = self;
         async move {
-            let is_settled = job.streams.ack(&job.stream, &job.consumer, job.sequence, job.deliveries).await?;
+            let Source { streams, stream, consumer } = &*job.source;
+            let is_settled = streams.ack(stream, consumer, job.sequence, job.deliveries).await?;
             job.is_settled = true;
             if is_settled { Ok(()) } else { Err(ConsumeError::Stale { sequence: job.sequence }) }
         }
@@ -101,8 +99,8 @@ impl Job {
     /// It may be a dead letter, or come again.
     pub async fn term(mut self, reason: &str) -> Result<(), ConsumeError> {
         let attempts = std::mem::take(&mut self.attempts);
-        let origin = Origin { stream: &self.stream, consumer: &self.consumer, sequence: self.sequence };
-        let ended = terminate(&self.streams, origin, self.deliveries, reason, attempts, Some(&self.stored)).await;
+        let origin = Origin { stream: &self.source.stream, consumer: &self.source.consumer, sequence: self.sequence };
+        let ended = terminate(&self.source.streams, origin, self.deliveries, reason, attempts, Some(&self.stored)).await;
         self.is_settled = ended.is_ok();
         ended
     }
@@ -115,7 +113,7 @@ impl Job {
     /// # Cancel safety
     /// The time may have been granted.
     pub async fn in_progress(&self) -> Result<(), ConsumeError> {
-        let extended = self.streams.extend(&self.stream, &self.consumer, self.sequence, self.deliveries).await?;
+        let extended = self.source.streams.extend(&self.source.stream, &self.source.consumer, self.sequence, self.deliveries).await?;
         if extended { Ok(()) } else { Err(ConsumeError::Stale { sequence: self.sequence }) }
     }
 
@@ -126,7 +124,7 @@ impl Job {
 
     async fn end(&mut self, outcome: Outcome, error: &str, delay: Option<Duration>) -> Result<(), ConsumeError> {
         let failure = Failure { sequence: self.sequence, delivery: self.deliveries, outcome, error, delay };
-        let ended = self.streams.fail(&self.stream, &self.consumer, failure).await?;
+        let ended = self.source.streams.fail(&self.source.stream, &self.source.consumer, failure).await?;
         self.is_settled = true;
         if ended { Ok(()) } else { Err(ConsumeError::Stale { sequence: self.sequence }) }
     }
@@ -165,7 +163,7 @@ const TERM_PATIENCE: Duration = Duration::from_secs(5);
 impl Drop for Job {
     fn drop(&mut self) {
         if !self.is_settled {
-            self.streams.release(&self.stream, &self.consumer, self.sequence, self.deliveries);
+            self.source.streams.release(&self.source.stream, &self.source.consumer, self.sequence, self.deliveries);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use myelin_store::{ConsumerConfig, OpenError, Stored, StreamConfig, StreamInfo};
 
+use super::consumer::Source;
 use super::engine::{Record, StreamEngine, Streams};
 use super::error::{PublishDurableError, StreamError};
 use super::job::message_of;
@@ -129,13 +130,7 @@ impl Bus {
         }
         let streams = self.streams()?;
         streams.put_consumer(stream, config).await?;
-        Ok(Consumer {
-            streams: Arc::clone(streams),
-            stream: stream.clone(),
-            name: config.name.clone(),
-            deliveries_max: config.deliveries_max,
-            ack_wait: config.ack_wait,
-        })
+        Ok(consumer_of(streams, stream, config))
     }
 
     /// A worker's side of a consumer that somebody made.
@@ -145,13 +140,7 @@ impl Bus {
     pub async fn consumer(&self, stream: &Name, consumer: &Name) -> Result<Consumer, StreamError> {
         let streams = self.streams()?;
         let config = streams.consumer(stream, consumer).await?;
-        Ok(Consumer {
-            streams: Arc::clone(streams),
-            stream: stream.clone(),
-            name: config.name,
-            deliveries_max: config.deliveries_max,
-            ack_wait: config.ack_wait,
-        })
+        Ok(consumer_of(streams, stream, &config))
     }
 
     /// What there is of a stream.
@@ -240,4 +229,9 @@ impl Bus {
     fn streams(&self) -> Result<&Arc<Streams>, StreamError> {
         self.shared().streams.as_ref().ok_or(StreamError::NoStore)
     }
+}
+
+fn consumer_of(streams: &Arc<Streams>, stream: &Name, config: &ConsumerConfig) -> Consumer {
+    let source = Source { streams: Arc::clone(streams), stream: stream.clone(), consumer: config.name.clone() };
+    Consumer { source: Arc::new(source), deliveries_max: config.deliveries_max, ack_wait: config.ack_wait }
 }

@@ -1,5 +1,6 @@
 //! Looks at the sidecar from time to time, and waits until it is idle.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -50,6 +51,11 @@ impl Look {
         taken.await.doing(|| "taking a sample".to_owned())?
     }
 
+    /// Whether there is still a sidecar to look at. One that has ended is a zombie, since nobody waits for it before the end of the run.
+    pub(crate) fn is_alive(&self) -> bool {
+        fs::read_to_string(format!("/proc/{}/status", self.pid)).is_ok_and(|status| !status.contains("State:\tZ"))
+    }
+
     /// Waits until the sidecar is idle. What is found after a minute is returned as it is.
     ///
     /// # Errors
@@ -59,7 +65,15 @@ impl Look {
         let mut steady: Option<(Sample, Duration)> = None;
         loop {
             let now = world.awake.now();
-            let sample = self.take(now).await?;
+            let sample = match self.take(now).await {
+                Ok(sample) => sample,
+                Err(failure) if now > deadline || !self.is_alive() => return Err(failure),
+                // Too busy to answer is not idle.
+                Err(_) => {
+                    steady = None;
+                    continue;
+                }
+            };
             let is_idle = sample.connections == 0 && sample.pending == 0 && sample.peers == 0 && sample.queued == 0;
             let is_reached = match until {
                 Until::As(before) => is_idle && sample.descriptors == before.descriptors && sample.threads <= before.threads,

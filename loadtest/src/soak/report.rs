@@ -39,9 +39,10 @@ pub(crate) fn tail(run: &Run<'_>) {
         get(Count::Bytes) as f64 / f64::from(1 << 30),
     );
     println!(
-        "  {pauses} pauses of the whole run (load and sidecar stopped together), {:.0} s in all, not counted as time; {} failures near one excused",
+        "  {pauses} pauses of the whole run (load and sidecar stopped together), {:.0} s in all, not counted as time; {} failures near one excused; {} looks without an answer in time",
         asleep.as_secs_f64(),
-        get(Count::Excused)
+        get(Count::Excused),
+        get(Count::Unanswered)
     );
     println!();
 }

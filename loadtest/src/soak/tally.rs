@@ -33,6 +33,8 @@ pub(crate) enum Count {
     Registered,
     /// Bytes in verified messages, as received.
     Bytes,
+    /// Looks at the sidecar that it did not answer in time.
+    Unanswered,
     /// Failures near a pause of the whole run, which prove nothing.
     Excused,
 }

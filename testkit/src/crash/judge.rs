@@ -13,6 +13,9 @@ use super::verdict::{
 /// An ack that took longer than this may have come when `ack_wait` (3 s) was over, and the message was somebody else's.
 const ACK_MS_MAX: u64 = 1_500;
 
+/// The dedup window is 30 s from when a message was stored. What is sent again this much later may find that it is over, on a slow machine.
+const AGAIN_MS_MAX: u64 = 15_000;
+
 /// Clocks of peers count whole milliseconds.
 const ROUNDING_MS: u64 = 2;
 
@@ -21,6 +24,7 @@ const ROUNDING_MS: u64 = 2;
 struct Sent {
     has_id: bool,
     first_ms: u64,
+    last_ms: u64,
     delay_ms: u64,
     times: u64,
     /// In how many messages it could be found: one, if it has an id or was sent once.
@@ -41,9 +45,9 @@ struct Judge<'a> {
     deliveries: HashMap<u64, Vec<Moment>>,
     acked: HashMap<u64, Moment>,
     terminated: HashSet<u64>,
-    /// Subjects of letters, and the sequences that they are about.
+    /// Subjects of letters; and the sequences that they are about, with key and reason.
     letters: HashSet<&'a str>,
-    dead: HashMap<u64, &'a str>,
+    dead: HashMap<u64, (&'a str, &'a str)>,
     verdict: Verdict,
 }
 
@@ -80,6 +84,7 @@ impl<'a> Judge<'a> {
                 ["S", key, ms, id, ttl, delay, _server] => {
                     let sent = self.sent.entry(key).or_default();
                     sent.times += 1;
+                    sent.last_ms = number(ms);
                     if sent.times > 1 {
                         counts.sent_again += 1;
                         continue;
@@ -155,7 +160,7 @@ impl<'a> Judge<'a> {
                         "expired" => counts.letters_expired += 1,
                         other => self.broken(NOT_WHOLE, format!("{subject} is dead for {other}")),
                     }
-                    self.letter(subject, key, whole == "1");
+                    self.letter(subject, key, reason, whole == "1");
                 }
                 _ => panic!("no line of a worker: {line:?}"),
             }
@@ -174,7 +179,7 @@ impl<'a> Judge<'a> {
         self.seen(key, sequence);
     }
 
-    fn letter(&mut self, subject: &'a str, key: &'a str, is_whole: bool) {
+    fn letter(&mut self, subject: &'a str, key: &'a str, reason: &'a str, is_whole: bool) {
         if !self.letters.insert(subject) {
             self.broken(TWO_LETTERS, subject.to_owned());
         }
@@ -184,7 +189,7 @@ impl<'a> Judge<'a> {
         };
         sent.is_dead = true;
         self.seen(key, sequence);
-        self.dead.insert(sequence, key);
+        self.dead.insert(sequence, (key, reason));
     }
 
     fn messages(&mut self) {
@@ -193,16 +198,18 @@ impl<'a> Judge<'a> {
             if sent.is_acknowledged && !sent.is_delivered && !sent.is_dead {
                 self.verdict.broken.push((LOST, format!("{key}, sequence {:?}", sent.sequences)));
             }
-            if sent.sequences.len() > 1 {
+            let is_late = sent.last_ms - sent.first_ms > AGAIN_MS_MAX;
+            self.verdict.counts.late_again += u64::from(is_late);
+            if sent.sequences.len() > 1 && !is_late {
                 self.verdict.broken.push((STORED_TWICE, format!("{key} is at {:?}", sent.sequences)));
             }
         }
         for sequence in self.terminated.iter().filter(|sequence| !self.dead.contains_key(sequence)) {
             self.verdict.broken.push((NOT_DEAD, format!("sequence {sequence} was terminated")));
         }
-        for (sequence, key) in &self.dead {
+        for (sequence, (key, reason)) in &self.dead {
             if let Some((life, delivery)) = self.acked.get(sequence) {
-                let what = format!("{key}, sequence {sequence}: delivery {delivery} was acked in life {life}");
+                let what = format!("{key}, sequence {sequence}: delivery {delivery} was acked in life {life}, and it is dead for {reason}");
                 self.verdict.broken.push((DEAD_AND_ACKED, what));
             }
         }
@@ -286,6 +293,9 @@ mod tests {
         let again = format!("{SENT}S a 200 id 0 0 two\nA a 201 9 0 two\n");
         breaks(STORED_TWICE, &again, "D a 7 1 one 1 1\n");
         breaks(STORED_TWICE, SENT, "D a 7 1 one 1 1\nD a 9 1 two 1 1\n");
+        let too_late = format!("{SENT}S a 20000 id 0 0 two\nA a 20001 9 0 two\n");
+        let verdict = of(&too_late, "D a 7 1 one 1 1\n");
+        assert!(verdict.holds() && verdict.counts.late_again == 1, "{verdict}");
     }
 
     #[test]

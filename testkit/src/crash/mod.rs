@@ -11,6 +11,7 @@ mod judge;
 mod log;
 mod verdict;
 
+use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -68,23 +69,20 @@ pub fn run(plan: &Plan) -> Outcome {
     Outcome { verdict: judge(&logs), took: begin.elapsed(), longest_start }
 }
 
-/// What a plan and its outcome are, as lines of text.
-#[must_use]
-pub fn report(plan: &Plan, outcome: &Outcome) -> String {
-    let (shortest, longest) = plan.life;
-    format!(
-        "seed {}: {} rounds, {} publishers of {} messages/s, {} workers; a sidecar lives {} to {} ms\n{}took {:.0} s, longest start {} ms\n",
-        plan.seed,
-        plan.rounds,
-        plan.publishers,
-        plan.rate,
-        plan.workers,
-        shortest.as_millis(),
-        longest.as_millis(),
-        outcome.verdict,
-        outcome.took.as_secs_f64(),
-        outcome.longest_start.as_millis()
-    )
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rounds, publishers, rate, workers, life, seed } = self;
+        let (shortest, longest) = (life.0.as_millis(), life.1.as_millis());
+        write!(f, "seed {seed}: {rounds} rounds, {publishers} publishers of {rate} messages/s, {workers} workers; ")?;
+        writeln!(f, "a sidecar lives {shortest} to {longest} ms")
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (took, start) = (self.took.as_secs_f64(), self.longest_start.as_millis());
+        writeln!(f, "{}took {took:.0} s, longest start {start} ms", self.verdict)
+    }
 }
 
 /// Where peers write, by the kind of peer and a number.

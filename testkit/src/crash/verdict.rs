@@ -27,6 +27,7 @@ pub struct Counts {
     pub refused: u64,
     pub sent_again: u64,
     pub duplicates: u64,
+    pub late_again: u64,
     pub with_ttl: u64,
     pub delayed: u64,
     pub deliveries: u64,
@@ -90,7 +91,11 @@ impl fmt::Display for Verdict {
             "acknowledged             {:>9}  {} without an id of which nobody knows, {} refused",
             counts.acknowledged, counts.unknown, counts.refused
         )?;
-        writeln!(f, "sent again, same id      {:>9}  {} told to be duplicates", counts.sent_again, counts.duplicates)?;
+        writeln!(
+            f,
+            "sent again, same id      {:>9}  {} told to be duplicates, {} so late that they are not judged",
+            counts.sent_again, counts.duplicates, counts.late_again
+        )?;
         writeln!(f, "deliveries               {:>9}  {} of them not the first of their message", counts.deliveries, counts.redeliveries)?;
         writeln!(
             f,

@@ -1,6 +1,6 @@
 //! A `pipeline` route: producers (PUSH) on one side, consumers (PULL) on the other, each message to one consumer.
 //!
-//! Two kinds, with the same sockets: [`durable`], whose messages are on the disk between the two sides, and [`memory`], for where there is no
+//! Two kinds, with the same sockets: `durable`, whose messages are on the disk between the two sides, and `memory`, for where there is no
 //! store or its cost is not wanted. What they promise stands at the head of each.
 
 mod durable;

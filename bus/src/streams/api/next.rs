@@ -83,8 +83,12 @@ async fn deliver(serving: &Serving, message: &Message, inbox: &Subject) -> Resul
 
 /// Sends one message. `false`: nobody is there, and the message goes to somebody else.
 async fn hand(serving: &Serving, consumer: &Consumer, job: Job, inbox: &Subject, ack_wait: Duration) -> bool {
-    let place =
-        Place { stream: consumer.stream.clone(), consumer: consumer.name.clone(), sequence: job.sequence(), delivery: job.deliveries() };
+    let place = Place {
+        stream: consumer.source.stream.clone(),
+        consumer: consumer.source.consumer.clone(),
+        sequence: job.sequence(),
+        delivery: job.deliveries(),
+    };
     let settle = place.subject();
     let message = message_of(&job, inbox, &settle);
     let hand = Hand { inbox: inbox.clone(), attempts: job.attempts().to_vec(), ack_wait, until: Instant::now() + ack_wait };

@@ -186,6 +186,12 @@ impl Local {
         found.ok_or_else(|| StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() })
     }
 
+    /// Waits until a consumer's deliveries would be counted after a crash.
+    pub(crate) async fn noted(&self, stream: &Name, consumer: &Name) -> Result<(), ConsumeError> {
+        let consumer = self.open_consumer(stream, consumer)?;
+        consumer.noted().await.map_err(|error| failed(stream, &consumer, error))
+    }
+
     /// A worker is gone: what it had comes again at once, as far as there is room to note it; else when `ack_wait` is over.
     pub(crate) fn release(&self, stream: &Name, consumer: &Name, sequence: u64, delivery: u32) {
         if let Ok(consumer) = self.open_consumer(stream, consumer) {

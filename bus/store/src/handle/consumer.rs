@@ -121,6 +121,15 @@ impl Consumer {
         self.act(|state, now_ms| Ok((state.extend(self.key, sequence, delivery, now_ms) == Settled::Done, None))).await
     }
 
+    /// Waits until the deliveries that were made so far would be counted after a crash. Otherwise they are noted within milliseconds, which nobody
+    /// waits for.
+    ///
+    /// # Errors
+    /// When the consumer is gone or the stream closed.
+    pub async fn noted(&self) -> Result<(), StoreError> {
+        self.act(|state, _| Ok(((), Some(state.last_lsn())))).await
+    }
+
     /// What it was asked to do; `None` if it is gone.
     pub fn config(&self) -> Option<ConsumerConfig> {
         self.stream.live.read(|state| state.core.consumer(self.key).map(|consumer| consumer.config.clone()))

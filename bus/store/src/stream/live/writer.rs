@@ -64,9 +64,6 @@ impl Live {
             if is_round {
                 last_round_ms = now_ms;
             }
-            if cfg!(myelin_mutant = "ack_before_write") {
-                inner.waiters.drain(..).for_each(Waiter::tell);
-            }
             let is_synced = work.is_synced;
             let began = Instant::now();
             let done = MutexGuard::unlocked(&mut inner, || self.work_on(&work));

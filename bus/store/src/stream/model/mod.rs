@@ -7,6 +7,8 @@ mod harness;
 mod promises;
 mod workers;
 
+use std::cell::Cell;
+
 use myelin_wire::{Filter, Subject};
 use proptest::prelude::*;
 
@@ -96,6 +98,12 @@ pub(super) enum Step {
     },
 }
 
+impl Step {
+    fn is_end(&self) -> bool {
+        matches!(self, Self::ProcessEnds | Self::PowerEnds | Self::PowerEndsInCommit { .. } | Self::PowerEndsInOpen { .. })
+    }
+}
+
 fn steps() -> impl Strategy<Value = Step> {
     let id = prop::option::weighted(0.4, 0u8..6);
     let bytes = prop_oneof![6 => 0usize..200, 2 => 0usize..4000, 1 => 4000usize..30_000];
@@ -138,6 +146,7 @@ fn what_is_promised_holds_whatever_happens() {
     let cases = number("MYELIN_MODEL_CASES", 200);
     let steps_max = number("MYELIN_MODEL_STEPS", 120) as usize;
     let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() };
+    let (all, ends) = (Cell::new(0u64), Cell::new(0u64));
     proptest!(config, |(retention in retention(), seed: u64, steps in prop::collection::vec(steps(), 1..=steps_max))| {
         let mut harness = Harness::new(retention, seed);
         for step in &steps {
@@ -146,5 +155,8 @@ fn what_is_promised_holds_whatever_happens() {
         harness.step(&Step::Space { free: None });
         harness.step(&Step::ProcessEnds);
         harness.step(&Step::PowerEnds);
+        all.set(all.get() + steps.len() as u64 + 3);
+        ends.set(ends.get() + 2 + steps.iter().filter(|step| step.is_end()).count() as u64);
     });
+    println!("{cases} cases held, {} operations in them, {} of these the end of the process or of power", all.get(), ends.get());
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::drain::Readers;
-use crate::engine::{Embedded, Engine, EngineOps, Nats, NatsConfig};
+use crate::engine::{Embedded, Engine, EngineOps, Linked, LinkedConfig, Nats, NatsConfig};
 use crate::error::{ConnectError, PublishError, RequestError, SubscribeError};
 use crate::inline::Registration;
 use crate::message::{Offer, Offered};
@@ -117,11 +117,32 @@ impl Bus {
         Ok(Self::from_shared(shared))
     }
 
+    /// A bus inside this process with a link to those of other machines: what is local stays here and goes on while no server can be reached; the
+    /// rest crosses by the servers, which also keep the streams. For one process per machine, which the others of that machine connect to.
+    ///
+    /// It returns without a server, and looks for one from then on; [`is_connected`](Self::is_connected) tells.
+    ///
+    /// # Errors
+    /// When a URL makes no sense, or the credentials cannot be read.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn linked(config: LinkedConfig) -> Result<Self, ConnectError> {
+        let EmbeddedConfig { requests_max, reply_subjects_max, reply_subject_ttl, metrics, .. } = config.embedded.clone();
+        let replies = RepliesConfig { requests_max, subjects_max: reply_subjects_max, subject_ttl: reply_subject_ttl };
+        let replies = Arc::new(Replies::new(replies, metrics.clone()));
+        let replicas = config.nats.replicas;
+        let linked = Linked::start(config, Arc::clone(&replies)).await?;
+        let streams = Arc::new(Streams::JetStream(JetStream::new(linked.client(), replicas)));
+        Ok(Self::new(Engine::Linked(Box::new(linked)), replies, metrics, Some(streams)))
+    }
+
     /// Whether it reaches whoever routes its messages: in this process always, over a connection while that stands.
     pub fn is_connected(&self) -> bool {
         match &self.shared.engine {
             Engine::Embedded(_) => self.shared.stage() < Stage::Closed,
             Engine::Nats(nats) => nats.is_connected(),
+            Engine::Linked(linked) => linked.is_up(),
         }
     }
 
@@ -407,6 +428,7 @@ impl Shared {
         match &self.engine {
             Engine::Embedded(engine) => self.replies.owns(subject) || engine.is_heard(subject),
             Engine::Nats(_) => true,
+            Engine::Linked(engine) => self.replies.owns(subject) || engine.is_heard(subject),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use crate::bus::Shared;
-use crate::engine::{Attachment, EngineOps};
+use crate::engine::{Attachment, Engine, EngineOps};
 
 /// A handler's subscription. Dropping it unsubscribes.
 #[derive(Debug)]
@@ -15,6 +15,13 @@ pub struct InlineSubscription {
 impl InlineSubscription {
     pub(crate) fn new(registration: Registration) -> Self {
         Self { registration }
+    }
+
+    /// Whether messages from other machines come here too, on a bus with a link to them; on others this does nothing. They do at first.
+    ///
+    /// For a responder that takes requests of this machine although it cannot serve them now: others would send it theirs while somebody else can.
+    pub fn set_exported(&self, is_exported: bool) {
+        self.registration.set_exported(is_exported);
     }
 
     /// The same for what its bus itself has: it keeps the bus alive no longer.
@@ -41,6 +48,16 @@ enum Claim {
 impl Registration {
     pub(crate) fn new(shared: Arc<Shared>, attachment: Attachment) -> Self {
         Self { shared: Claim::Kept(shared), attachment }
+    }
+
+    fn set_exported(&self, is_exported: bool) {
+        let shared = match &self.shared {
+            Claim::Kept(shared) => Some(Arc::clone(shared)),
+            Claim::Own(shared) => shared.upgrade(),
+        };
+        if let Some(Engine::Linked(engine)) = shared.as_deref().map(|shared| &shared.engine) {
+            engine.export(&self.attachment, is_exported);
+        }
     }
 
     /// Keeps the bus no longer.

@@ -46,7 +46,7 @@ pub use bus::Bus;
 pub use capabilities::{Capabilities, Storage};
 pub use config::EmbeddedConfig;
 pub use drain::Drained;
-pub use engine::{NatsConfig, NatsCredentials, NatsTls};
+pub use engine::{LinkMetrics, LinkedConfig, NatsConfig, NatsCredentials, NatsTls};
 pub use error::{ConnectError, NoResponders, PublishError, RequestError, SubscribeError};
 pub use inline::InlineSubscription;
 pub use message::{Delivery, InlineHandler, Message, Meta};

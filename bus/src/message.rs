@@ -142,6 +142,12 @@ pub trait InlineHandler: Send + Sync + 'static {
     fn load(&self) -> usize {
         0
     }
+
+    /// Whether a request would have to wait behind this handler. On a bus with a link to other machines, requests whose responders here are all busy
+    /// are offered to those elsewhere first.
+    fn is_busy(&self) -> bool {
+        false
+    }
 }
 
 /// So that a plain function can be a handler that never holds its publisher back.

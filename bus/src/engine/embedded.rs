@@ -1,9 +1,11 @@
 //! The engine inside this process: a router, and nothing between publisher and receiver.
 
+use std::sync::Arc;
+
 use super::{Attachment, EngineOps};
 use crate::error::{PublishError, SubscribeError};
 use crate::message::{Offer, Offered};
-use crate::router::{Interest, Receiver, RouteCache, Router};
+use crate::router::{Interest, Matched, Place, Receiver, RouteCache, Router};
 use crate::wire::Subject;
 use crate::{Delivery, Published};
 
@@ -19,6 +21,22 @@ impl Embedded {
         Self { router: Router::new(subscriptions_max), payload_bytes_max, subscriptions_max }
     }
 
+    /// The receivers of a subject, now. `cache` belongs to it.
+    pub(crate) fn matched(&self, cache: Option<&RouteCache>, subject: &Subject) -> Arc<Matched> {
+        match cache {
+            Some(cache) => self.router.matches_cached(cache, subject),
+            None => self.router.matches(subject),
+        }
+    }
+
+    pub(crate) fn join(&self, interest: Interest, receiver: Receiver) -> Result<Place, SubscribeError> {
+        self.router.insert(interest, receiver).ok_or(SubscribeError::TooMany { max: self.subscriptions_max })
+    }
+
+    pub(crate) fn leave(&self, place: &Place) {
+        self.router.remove(place);
+    }
+
     pub(crate) fn is_heard(&self, subject: &Subject) -> bool {
         self.router.is_heard(subject)
     }
@@ -30,18 +48,11 @@ impl EngineOps for Embedded {
     }
 
     fn dispatch(&self, cache: Option<&RouteCache>, delivery: Delivery<'_>) -> Published {
-        match cache {
-            Some(cache) => self.router.matches_cached(cache, delivery.subject).deliver(delivery),
-            None => self.router.matches(delivery.subject).deliver(delivery),
-        }
+        self.matched(cache, delivery.subject).deliver(delivery)
     }
 
     fn offer<'a>(&self, cache: Option<&RouteCache>, offer: Offer<'a>) -> Offered<'a> {
-        let matched = match cache {
-            Some(cache) => self.router.matches_cached(cache, offer.subject),
-            None => self.router.matches(offer.subject),
-        };
-        Offered::Taken(matched.offer(offer))
+        Offered::Taken(self.matched(cache, offer.subject).offer(offer))
     }
 
     async fn publish(&self, offer: Offer<'_>) -> Result<Published, PublishError> {
@@ -49,14 +60,13 @@ impl EngineOps for Embedded {
     }
 
     fn attach(&self, interest: Interest, receiver: Receiver) -> Result<Attachment, SubscribeError> {
-        let place = self.router.insert(interest, receiver).ok_or(SubscribeError::TooMany { max: self.subscriptions_max })?;
-        Ok(Attachment::Embedded(place))
+        Ok(Attachment::Embedded(self.join(interest, receiver)?))
     }
 
     fn detach(&self, attachment: &Attachment) {
         match attachment {
-            Attachment::Embedded(place) => self.router.remove(place),
-            Attachment::Nats(_) => debug_assert!(false, "an attachment belongs to the engine that made it"),
+            Attachment::Embedded(place) => self.leave(place),
+            Attachment::Nats(_) | Attachment::Linked(_) => debug_assert!(false, "an attachment belongs to the engine that made it"),
         }
     }
 

@@ -3,9 +3,12 @@
 //! An engine routes and nothing else. Admission of sizes, requests and their replies, counting and draining are written once, above it.
 
 mod embedded;
+mod linked;
 mod nats;
 
 pub(crate) use self::embedded::Embedded;
+pub(crate) use self::linked::Linked;
+pub use self::linked::{LinkMetrics, LinkedConfig};
 pub(crate) use self::nats::Nats;
 pub use self::nats::{NatsConfig, NatsCredentials, NatsTls};
 use crate::error::{PublishError, SubscribeError};
@@ -18,6 +21,8 @@ use crate::{Delivery, Published};
 pub(crate) enum Engine {
     Embedded(Embedded),
     Nats(Nats),
+    /// Boxed, because the others are small.
+    Linked(Box<Linked>),
 }
 
 /// What an engine gave a subscription to be known by.
@@ -25,6 +30,7 @@ pub(crate) enum Engine {
 pub(crate) enum Attachment {
     Embedded(Place),
     Nats(nats::Attached),
+    Linked(linked::Joined),
 }
 
 /// What an engine does. A delivery that arrives here has been admitted, and its subject is not a reply address of this bus.
@@ -64,6 +70,7 @@ impl EngineOps for Engine {
         match self {
             Self::Embedded(engine) => engine.payload_bytes_max(),
             Self::Nats(engine) => engine.payload_bytes_max(),
+            Self::Linked(engine) => engine.payload_bytes_max(),
         }
     }
 
@@ -71,6 +78,7 @@ impl EngineOps for Engine {
         match self {
             Self::Embedded(engine) => engine.dispatch(cache, delivery),
             Self::Nats(engine) => engine.dispatch(cache, delivery),
+            Self::Linked(engine) => engine.dispatch(cache, delivery),
         }
     }
 
@@ -78,6 +86,7 @@ impl EngineOps for Engine {
         match self {
             Self::Embedded(engine) => engine.offer(cache, offer),
             Self::Nats(engine) => engine.offer(cache, offer),
+            Self::Linked(engine) => engine.offer(cache, offer),
         }
     }
 
@@ -85,6 +94,7 @@ impl EngineOps for Engine {
         match self {
             Self::Embedded(engine) => engine.publish(offer).await,
             Self::Nats(engine) => engine.publish(offer).await,
+            Self::Linked(engine) => engine.publish(offer).await,
         }
     }
 
@@ -92,6 +102,7 @@ impl EngineOps for Engine {
         match self {
             Self::Embedded(engine) => engine.attach(interest, receiver),
             Self::Nats(engine) => engine.attach(interest, receiver),
+            Self::Linked(engine) => engine.attach(interest, receiver),
         }
     }
 
@@ -99,6 +110,7 @@ impl EngineOps for Engine {
         match self {
             Self::Embedded(engine) => engine.detach(attachment),
             Self::Nats(engine) => engine.detach(attachment),
+            Self::Linked(engine) => engine.detach(attachment),
         }
     }
 
@@ -106,6 +118,7 @@ impl EngineOps for Engine {
         match self {
             Self::Embedded(engine) => engine.detach_all(),
             Self::Nats(engine) => engine.detach_all(),
+            Self::Linked(engine) => engine.detach_all(),
         }
     }
 
@@ -113,6 +126,7 @@ impl EngineOps for Engine {
         match self {
             Self::Embedded(engine) => engine.flush().await,
             Self::Nats(engine) => engine.flush().await,
+            Self::Linked(engine) => engine.flush().await,
         }
     }
 
@@ -120,6 +134,7 @@ impl EngineOps for Engine {
         match self {
             Self::Embedded(engine) => engine.close().await,
             Self::Nats(engine) => engine.close().await,
+            Self::Linked(engine) => engine.close().await,
         }
     }
 }

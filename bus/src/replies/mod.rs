@@ -11,7 +11,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -33,7 +33,18 @@ pub(crate) struct Replies {
     sinks: Mutex<Sinks>,
     /// Told when the last waiting request ends.
     closed: Notify,
+    /// Asked first when a server says that nobody serves a request.
+    unserved: OnceLock<Unserved>,
     metrics: Metrics,
+}
+
+/// Takes care of a request by its reply subject, or does not know it.
+struct Unserved(Box<dyn Fn(&Subject) -> bool + Send + Sync>);
+
+impl std::fmt::Debug for Unserved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Unserved")
+    }
 }
 
 /// The bounds of both tables.
@@ -51,8 +62,20 @@ impl Replies {
             slots: Mutex::new(Slots::new(config.requests_max)),
             sinks: Mutex::new(Sinks::new(config.subjects_max, config.subject_ttl)),
             closed: Notify::new(),
+            unserved: OnceLock::new(),
             metrics,
         }
+    }
+
+    /// For another connection of the same bus: with the smallest tables, for nothing but its own round trips.
+    pub(crate) fn another(&self) -> Self {
+        let config = RepliesConfig { requests_max: 64, subjects_max: 1, subject_ttl: Duration::from_secs(1) };
+        Self::new(config, self.metrics.clone())
+    }
+
+    /// Lets `take` decide about requests that nobody serves; what it does not know ends as ever. Only the first call counts.
+    pub(crate) fn when_unserved(&self, take: impl Fn(&Subject) -> bool + Send + Sync + 'static) {
+        let _first = self.unserved.set(Unserved(Box::new(take)));
     }
 
     /// What every reply subject of this bus starts with: `_INBOX.<bus id>.`
@@ -146,6 +169,9 @@ impl Replies {
 
     /// A server's word that nobody got the request behind this reply subject.
     pub(crate) fn no_responders(&self, subject: &Subject) {
+        if self.unserved.get().is_some_and(|unserved| (unserved.0)(subject)) {
+            return;
+        }
         if let Some(Address::Slot(token)) = self.address(subject) {
             self.finish(token, Outcome::NoResponders);
         }

@@ -41,17 +41,48 @@ impl Matched {
         self.plain.iter().chain(self.groups.iter().flat_map(|group| &group.members)).any(|entry| entry.is_open())
     }
 
-    /// Hands a batch to every plain subscriber, and each body to one member of every group.
-    pub(crate) fn deliver(&self, delivery: Delivery<'_>) -> Published {
+    /// Whether a queue group listens.
+    pub(crate) fn has_groups(&self) -> bool {
+        self.groups.iter().flat_map(|group| &group.members).any(|member| member.is_open())
+    }
+
+    /// Whether each queue group has a member that could begin with another message at once.
+    pub(crate) fn has_room(&self) -> bool {
+        let has_room = |member: &Arc<Entry>| member.is_open() && !member.receiver.is_busy();
+        self.groups.iter().all(|group| group.members.iter().any(has_room))
+    }
+
+    /// Hands a batch to every plain subscriber.
+    pub(crate) fn deliver_plain(&self, delivery: Delivery<'_>) -> Published {
         let mut published = Published::default();
         for entry in &self.plain {
             if entry.is_open() {
                 published.add(entry.receiver.deliver(delivery));
             }
         }
+        published
+    }
+
+    /// Hands each body to one member of every group.
+    pub(crate) fn deliver_to_groups(&self, delivery: Delivery<'_>, published: &mut Published) {
         for group in &self.groups {
+            group.deliver(delivery, published);
+        }
+    }
+
+    /// Hands each body to one member of a group.
+    pub(crate) fn deliver_to_group(&self, name: &QueueGroup, delivery: Delivery<'_>) -> Published {
+        let mut published = Published::default();
+        for group in self.groups.iter().filter(|group| group.name == *name) {
             group.deliver(delivery, &mut published);
         }
+        published
+    }
+
+    /// Hands a batch to every plain subscriber, and each body to one member of every group.
+    pub(crate) fn deliver(&self, delivery: Delivery<'_>) -> Published {
+        let mut published = self.deliver_plain(delivery);
+        self.deliver_to_groups(delivery, &mut published);
         published
     }
 

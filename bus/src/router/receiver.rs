@@ -32,6 +32,14 @@ impl Receiver {
         }
     }
 
+    /// As [`InlineHandler::is_busy`].
+    pub(crate) fn is_busy(&self) -> bool {
+        match self {
+            Self::Queue(_) => false,
+            Self::Handler(handler) => handler.is_busy(),
+        }
+    }
+
     /// As [`InlineHandler::load`].
     pub(crate) fn load(&self) -> usize {
         match self {

@@ -31,6 +31,8 @@ pub struct NatsConfig {
     /// Whether a bus is there although no server answers, and finds one when it can; default: that is an error. Until then everything that needs a
     /// server fails with a typed error, after waiting five seconds for one.
     pub starts_without_server: bool,
+    /// How often a connection over which nothing comes is tried; default 5 s. After two tries without an answer it counts as lost, and is made anew.
+    pub ping_interval: Duration,
     /// Most requests of this process that wait for replies; default 65,536. Another is refused.
     pub requests_max: usize,
     /// Where the bus counts; default: nowhere that anybody reads.
@@ -81,6 +83,7 @@ impl NatsConfig {
             tls: NatsTls::default(),
             replicas: 1,
             starts_without_server: false,
+            ping_interval: Duration::from_secs(5),
             requests_max,
             metrics,
         }
@@ -105,7 +108,7 @@ impl NatsConfig {
 
     /// The client's options that are the user's.
     pub(super) async fn options(&self) -> Result<ConnectOptions, ConnectError> {
-        let mut options = ConnectOptions::new().reconnect_delay_callback(reconnect_delay);
+        let mut options = ConnectOptions::new().reconnect_delay_callback(reconnect_delay).ping_interval(self.ping_interval);
         options = match &self.credentials {
             NatsCredentials::None => options,
             NatsCredentials::Token(token) => options.token(token.to_string()),

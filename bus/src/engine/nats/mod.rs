@@ -22,7 +22,7 @@ use async_nats::connection::State;
 use async_nats::{Client, Event};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -37,7 +37,7 @@ use crate::error::{ConnectError, PublishError, SubscribeError};
 use crate::message::{Offer, Offered};
 use crate::replies::Replies;
 use crate::router::{Interest, Receiver, RouteCache};
-use crate::wire::limits;
+use crate::wire::{Subject, limits};
 use crate::{Delivery, Metrics, Overflow, Pressure, Published};
 
 /// How long a connection may take to be made, and how long a publish or a flush waits for one that is down.
@@ -55,9 +55,19 @@ pub(crate) struct Nats {
     subscriptions: CancellationToken,
     /// Subscriptions that the client has not taken yet.
     attaching: Arc<Attaching>,
+    connected: watch::Receiver<bool>,
+    echo: Echo,
     metrics: Metrics,
     /// Ends every task of this connection.
     _closing: DropGuard,
+}
+
+/// Whether a connection gets what is published over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Echo {
+    Heard,
+    /// For a bus whose subscribers have it already.
+    Suppressed,
 }
 
 /// What a subscription is known by: the end of the task that feeds it.
@@ -73,14 +83,20 @@ struct Attaching {
 
 impl Nats {
     pub(crate) async fn connect(config: &NatsConfig, replies: Arc<Replies>) -> Result<Self, ConnectError> {
+        Self::link(config, replies, Echo::Heard).await
+    }
+
+    /// As [`connect`](Self::connect), for one of several connections of a bus.
+    pub(crate) async fn link(config: &NatsConfig, replies: Arc<Replies>, echo: Echo) -> Result<Self, ConnectError> {
         let shown = config.shown();
         let metrics = config.metrics.clone();
         let servers = config.addresses()?;
         let closing = CancellationToken::new();
         let events = metrics.clone();
-        let client = config
-            .options()
-            .await?
+        let (connected, changes) = watch::channel(false);
+        let options = config.options().await?;
+        let options = if echo == Echo::Suppressed { options.no_echo() } else { options };
+        let client = options
             .name("myelin")
             .connection_timeout(PATIENCE)
             .subscription_capacity(limits::QUEUE_MESSAGES_MAX)
@@ -88,6 +104,11 @@ impl Nats {
             .skip_subject_validation(true)
             .event_callback(move |event| {
                 note(&event, &events);
+                match event {
+                    Event::Connected => _ = connected.send_replace(true),
+                    Event::Disconnected | Event::Closed => _ = connected.send_replace(false),
+                    _ => {}
+                }
                 std::future::ready(())
             })
             .connect(servers)
@@ -111,6 +132,8 @@ impl Nats {
             tracker,
             subscriptions: closing.child_token(),
             attaching: Arc::default(),
+            connected: changes,
+            echo,
             metrics,
             _closing: closing.drop_guard(),
         };
@@ -131,6 +154,16 @@ impl Nats {
         self.client.connection_state() == State::Connected
     }
 
+    /// Whether there is a server, and each time that changes.
+    pub(crate) fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.clone()
+    }
+
+    /// Waits until the client has taken all subscriptions; while it is connected the server has them before anything that is published after.
+    pub(crate) async fn attached(&self) {
+        self.attaching.all_done().await;
+    }
+
     /// Whether the server keeps streams.
     pub(crate) fn has_jetstream(&self) -> bool {
         self.client.server_info().jetstream
@@ -144,8 +177,12 @@ impl Nats {
             return;
         };
         let subject = self.replies.subject_of(&crate::ReplyTo::Sink(pending.sink()));
-        let echo = outbound(&subject, None, None, bytes::Bytes::new());
-        if self.outgoing.send(echo).await.is_ok() {
+        let asked = match self.echo {
+            Echo::Heard => outbound(&subject, None, None, bytes::Bytes::new()),
+            // Nothing comes back but the server's word that nobody listens there.
+            Echo::Suppressed => outbound(&nobody(), Some(&subject), None, bytes::Bytes::new()),
+        };
+        if self.outgoing.send(asked).await.is_ok() {
             pending.outcome().await;
         }
     }
@@ -239,7 +276,7 @@ impl EngineOps for Nats {
     fn detach(&self, attachment: &Attachment) {
         match attachment {
             Attachment::Nats(Attached(token)) => token.cancel(),
-            Attachment::Embedded(_) => debug_assert!(false, "an attachment belongs to the engine that made it"),
+            Attachment::Embedded(_) | Attachment::Linked(_) => debug_assert!(false, "an attachment belongs to the engine that made it"),
         }
     }
 
@@ -292,6 +329,11 @@ impl Drop for Arrival {
         *self.0.count.lock() -= 1;
         self.0.done.notify_waiters();
     }
+}
+
+/// A subject that nobody can have subscribed to.
+fn nobody() -> Subject {
+    Subject::new(&format!("_MYELIN.NOBODY.{:016x}", fastrand::u64(..))).expect("legal tokens and a number are a subject")
 }
 
 fn note(event: &Event, metrics: &Metrics) {

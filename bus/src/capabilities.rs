@@ -20,6 +20,12 @@ pub struct Capabilities {
     /// Whether a plain publish that its stream can never store (too large, or its options cannot be read) becomes a dead letter if nobody waits
     /// for its receipt. Elsewhere it is lost.
     pub plain_publishes_checked: bool,
+    /// Whether the receipt that answers a plain request on a stream's subject names the stream. Elsewhere the NATS server answers by itself, and
+    /// names it `MYELIN_<stream>`.
+    pub receipts_name_the_stream: bool,
+    /// Whether what has to make room for newer messages may become dead letters (`StreamConfig::dead_letter_evicted`). Elsewhere such a stream is
+    /// refused: the server drops what has to go by itself, and tells nobody.
+    pub evicted_dead_letters: bool,
     /// Whether a stream counts what left it by a limit, by its age, and by a delete.
     pub departures_counted: bool,
 }
@@ -55,6 +61,8 @@ impl Bus {
             worker_death_noticed_by_connection: has_streams,
             stale_acks_told: has_streams,
             plain_publishes_checked: has_streams,
+            receipts_name_the_stream: has_streams,
+            evicted_dead_letters: has_streams,
             departures_counted: has_streams,
         }
     }

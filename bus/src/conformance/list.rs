@@ -71,6 +71,7 @@ macro_rules! __conformance_list {
             receipts::what_is_too_large_to_store_is_refused;
             capture::a_plain_publish_is_stored_and_heard;
             capture::a_request_on_a_streams_subject_gets_the_receipt;
+            capture::the_receipt_names_the_stream needs receipts_name_the_stream;
             capture::what_several_filters_match_is_stored_once;
             capture::plain_publishes_keep_their_order;
             capture::an_id_in_a_header_counts;
@@ -113,7 +114,7 @@ macro_rules! __conformance_list {
             letters::silence_is_an_attempt;
             letters::what_expires_unread_is_a_letter_where_that_is_wanted;
             letters::what_expires_elsewhere_is_no_letter;
-            letters::what_is_evicted_unread_is_a_letter_where_that_is_wanted;
+            letters::what_is_evicted_unread_is_a_letter_where_that_is_wanted needs evicted_dead_letters;
             letters::a_letter_has_the_whole_message;
             letters::the_latest_32_attempts_are_kept;
             letters::each_consumer_has_a_letter_of_its_own;
@@ -180,11 +181,12 @@ macro_rules! __conformance_stamp {
 
 /// Runs every case in one future, as many at once as `at_once` says, for an engine that is dear to start: its fixtures share a server.
 ///
-/// The first argument is the path of an `async fn() -> Fixture`. A case that fails panics with its name on the screen.
+/// The first argument is the path of an `async fn() -> Fixture`, `skips` as for [`conformance_tests!`](crate::conformance_tests). A case that fails
+/// panics with its name on the screen.
 #[macro_export]
 macro_rules! conformance_in_one {
-    ($fixture:path, at_once: $at_once:expr) => {
-        $crate::__conformance_list! { [$crate::__conformance_gather] { $fixture } { $at_once } }
+    ($fixture:path, at_once: $at_once:expr, skips: [$($skipped:ident),* $(,)?]) => {
+        $crate::__conformance_list! { [$crate::__conformance_gather] { $fixture } { $at_once } [$($skipped)*] }
     };
 }
 
@@ -192,9 +194,18 @@ macro_rules! conformance_in_one {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_gather {
-    ({ $fixture:path } { $at_once:expr } $($module:ident::$case:ident $(needs $need:ident)?;)+) => {
+    ({ $fixture:path } { $at_once:expr } [$($skipped:ident)*] $($module:ident::$case:ident $(needs $need:ident)?;)+) => {
         // Made one by one: all of them together would not fit on a stack.
-        $crate::conformance::run_all($at_once, vec![$({
+        $crate::conformance::run_all($at_once, vec![{
+            fn list() -> $crate::conformance::Running {
+                Box::pin(async {
+                    let fixture = $fixture().await;
+                    $crate::conformance::check(&[$(stringify!($case)),+], &[$(stringify!($skipped)),*], &fixture);
+                    fixture.close().await;
+                })
+            }
+            list as fn() -> $crate::conformance::Running
+        }, $({
             fn case() -> $crate::conformance::Running {
                 Box::pin(async {
                     let fixture = $fixture().await;

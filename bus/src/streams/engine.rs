@@ -71,7 +71,7 @@ impl Streams {
     pub(crate) async fn noted(&self, stream: &Name, consumer: &Name) -> Result<(), ConsumeError> {
         match self {
             Self::Local(engine) => engine.noted(stream, consumer).await,
-            Self::Attached(_) => Ok(()),
+            Self::Attached(_) | Self::JetStream(_) => Ok(()),
         }
     }
 
@@ -106,19 +106,21 @@ impl Streams {
         }
     }
 
-    /// Streams whose expired messages become dead letters, as far as it is this process that moves them.
-    pub(crate) fn swept(&self) -> Vec<StreamConfig> {
+    /// Streams whose expired messages become dead letters, as far as this process may have to move them.
+    pub(crate) async fn swept(&self) -> Result<Vec<StreamConfig>, StreamError> {
         match self {
-            Self::Local(engine) => engine.swept(),
-            Self::Attached(_) | Self::JetStream(_) => Vec::new(),
+            Self::Local(engine) => Ok(engine.swept()),
+            Self::Attached(_) => Ok(Vec::new()),
+            Self::JetStream(engine) => Box::pin(engine.swept()).await,
         }
     }
 
     /// Messages that expired and that no worker has.
-    pub(crate) fn expired(&self, stream: &Name, max: usize) -> Result<Vec<Unsettled>, StreamError> {
+    pub(crate) async fn expired(&self, stream: &Name, max: usize) -> Result<Vec<Unsettled>, StreamError> {
         match self {
             Self::Local(engine) => engine.expired(stream, max),
-            Self::Attached(_) | Self::JetStream(_) => Ok(Vec::new()),
+            Self::Attached(_) => Ok(Vec::new()),
+            Self::JetStream(engine) => Box::pin(engine.expired(stream, max)).await,
         }
     }
 
@@ -126,7 +128,8 @@ impl Streams {
     pub(crate) async fn expire(&self, stream: &Name, sequences: &[u64]) -> Result<(), StreamError> {
         match self {
             Self::Local(engine) => engine.expire(stream, sequences).await,
-            Self::Attached(_) | Self::JetStream(_) => Ok(()),
+            Self::Attached(_) => Ok(()),
+            Self::JetStream(engine) => Box::pin(engine.expire(stream, sequences)).await,
         }
     }
 
@@ -135,6 +138,15 @@ impl Streams {
         match self {
             Self::Local(engine) => engine.unsettled(stream, from, to, max),
             Self::Attached(_) | Self::JetStream(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether storing a message on this subject may do anything else than store it. Behind a connection to NATS whoever is subscribed hears it as
+    /// well, also if no stream takes it.
+    pub(crate) async fn may_take(&self, subject: &Subject) -> Result<bool, StreamError> {
+        match self {
+            Self::Local(_) | Self::Attached(_) => Ok(true),
+            Self::JetStream(engine) => Box::pin(engine.takes(subject)).await,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use myelin_store::{Retention, StreamConfig};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::engine::Streams;
 use super::error::chain;
@@ -20,7 +20,12 @@ pub(super) const SWEEP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Moves all that expired. What cannot be moved now is tried again in the next round.
 pub(super) async fn sweep(streams: &Streams, token: &CancellationToken) {
-    for StreamConfig { name, retention, .. } in streams.swept() {
+    let swept = match streams.swept().await {
+        Ok(swept) => swept,
+        // A server that is away is missed by everybody who works with it, and they say so.
+        Err(error) => return debug!(error = chain(&error), "nothing can be swept now"),
+    };
+    for StreamConfig { name, retention, .. } in swept {
         let mut moved = 0;
         while !token.is_cancelled() {
             match sweep_some(streams, &name, retention).await {
@@ -39,7 +44,7 @@ pub(super) async fn sweep(streams: &Streams, token: &CancellationToken) {
 }
 
 async fn sweep_some(streams: &Streams, stream: &myelin_store::Name, retention: Retention) -> Result<usize, String> {
-    let expired = streams.expired(stream, MOVED_AT_ONCE).map_err(|error| chain(&error))?;
+    let expired = streams.expired(stream, MOVED_AT_ONCE).await.map_err(|error| chain(&error))?;
     if expired.is_empty() {
         return Ok(0);
     }

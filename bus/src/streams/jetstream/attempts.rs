@@ -44,6 +44,12 @@ pub(super) async fn before(engine: &JetStream, hand: &Hand) -> Result<Vec<Attemp
     Ok((first..hand.delivery).map(attempt).collect())
 }
 
+/// What was said of a message by whoever gave it back, without a delivery of it.
+pub(super) async fn known(engine: &JetStream, stream: &Name, consumer: &Name, sequence: u64) -> Result<Vec<Attempt>, StreamError> {
+    let hand = Hand { stream: stream.clone(), consumer: consumer.clone(), sequence, delivery: 0 };
+    Ok(said(engine, &hand).await?.iter().filter_map(read_one).collect())
+}
+
 /// Adds an attempt.
 pub(super) async fn note(engine: &JetStream, hand: &Hand, outcome: Outcome, error: &str) -> Result<(), ConsumeError> {
     let mut said = said(engine, hand).await?;

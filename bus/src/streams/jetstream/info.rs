@@ -70,19 +70,25 @@ pub(super) async fn stream(engine: &JetStream, stream: &Name) -> Result<StreamIn
 
 pub(super) async fn streams(engine: &JetStream) -> Result<Vec<StreamInfo>, StreamError> {
     let mut told = Vec::new();
-    let mut offset = 0;
+    for info in raw_streams(engine).await? {
+        told.extend(describe(engine, &info).await?);
+    }
+    Ok(told)
+}
+
+/// The server's own words about its streams, ours and others'.
+pub(super) async fn raw_streams(engine: &JetStream) -> Result<Vec<ServerStreamInfo>, StreamError> {
+    let mut told = Vec::new();
     loop {
-        let page = engine.ask::<Streams>("STREAM.LIST".to_owned(), &json!({ "offset": offset })).await;
+        let page = engine.ask::<Streams>("STREAM.LIST".to_owned(), &json!({ "offset": told.len() })).await;
         let page = page.map_err(|refusal| match refusal {
             Refusal::Unreachable(reason) => StreamError::Unreachable { reason },
             Refusal::Server(error) => StreamError::Unreachable { reason: error.to_string().into() },
         })?;
         let streams = page.streams.unwrap_or_default();
-        offset += streams.len();
-        for info in &streams {
-            told.extend(describe(engine, info).await?);
-        }
-        if streams.is_empty() || offset >= page.total {
+        let is_last = streams.is_empty();
+        told.extend(streams);
+        if is_last || told.len() >= page.total {
             return Ok(told);
         }
     }
@@ -152,7 +158,8 @@ pub(super) async fn consumer(engine: &JetStream, stream: &Name, info: &ServerCon
     let config = own_consumer(&info.name, &info.config)?;
     let is_done = info.num_pending == 0 && info.num_ack_pending == 0;
     let floor = info.ack_floor.stream_sequence;
-    let oldest_ms = if is_done { None } else { read::next_stored_ms(engine, stream, floor + 1, config.filter.as_ref()).await };
+    let oldest = if is_done { None } else { read::next(engine, stream, floor + 1, config.filter.as_ref()).await.ok().flatten() };
+    let oldest_ms = oldest.map(|message| millis(message.time));
     Some(ConsumerInfo {
         waiting: info.num_pending,
         in_flight: info.num_ack_pending,

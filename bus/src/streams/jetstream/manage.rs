@@ -31,6 +31,7 @@ pub(super) async fn put_stream(engine: &JetStream, config: &StreamConfig) -> Res
     let is_new = match info::raw(engine, name).await {
         Ok(found) if own_stream(&found.config).as_ref() == Some(config) => return info::stream(engine, name).await,
         Ok(found) => {
+            own_stream(&found.config).map_or(Ok(()), |before| unchanged(&before, config))?;
             // Where delayed messages come from.
             wanted.sources = found.config.sources;
             false
@@ -51,6 +52,19 @@ pub(super) async fn put_stream(engine: &JetStream, config: &StreamConfig) -> Res
     }
     engine.forget(name, None);
     info::stream(engine, name).await
+}
+
+/// What was promised to whom has a message stays promised.
+fn unchanged(before: &StreamConfig, config: &StreamConfig) -> Result<(), StreamError> {
+    let fixed =
+        |field| Err(StreamError::Invalid { field, reason: "of a stream that exists cannot be changed; delete it and make it anew".into() });
+    if before.retention != config.retention {
+        return fixed("retention");
+    }
+    if before.durability != config.durability {
+        return fixed("durability");
+    }
+    Ok(())
 }
 
 async fn overlap(engine: &JetStream, config: &StreamConfig) -> StreamError {

@@ -21,6 +21,7 @@ mod read;
 mod refusal;
 mod settings;
 mod store;
+mod sweep;
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,9 +36,10 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use self::hands::Hands;
+use self::sweep::Sweeps;
 use super::engine::{Failure, Placed, Record, StreamEngine};
 use super::error::{ConsumeError, PublishDurableError, StreamError};
-use crate::wire::Filter;
+use crate::wire::{Filter, Subject};
 
 /// What the server's names of our streams begin with: they are told from others' by it.
 const PREFIX: &str = "MYELIN_";
@@ -61,6 +63,8 @@ struct Shared {
     /// What is known of consumers that were worked with. As many as the fleet has; forgotten with their consumer.
     consumers: Mutex<HashMap<(Name, Name), Known>>,
     hands: Mutex<Hands>,
+    /// Held while a round of the sweeper asks the server, which is its only user.
+    sweeps: tokio::sync::Mutex<Sweeps>,
 }
 
 /// A consumer as it was last heard of.
@@ -86,12 +90,18 @@ impl JetStream {
             replicas,
             consumers: Mutex::default(),
             hands: Mutex::default(),
+            sweeps: tokio::sync::Mutex::default(),
         }))
     }
 
     /// A worker is gone: what it had comes again as soon as the server has heard of it.
     pub(crate) fn release(&self, stream: &Name, consumer: &Name, sequence: u64, delivery: u32) {
         consume::release(self, stream, consumer, sequence, delivery);
+    }
+
+    /// Whether a stream of the server stores what is published on this subject.
+    pub(crate) async fn takes(&self, subject: &Subject) -> Result<bool, StreamError> {
+        Ok(!info::takers(self, subject.as_str()).await?.is_empty())
     }
 
     /// How many servers of a cluster keep each stream.

@@ -11,6 +11,7 @@ use myelin_store::{ConsumerConfig, Durability, Name, OnFull, Retention, StreamCo
 
 use super::super::api::{asked, describe};
 use super::{own_name, server_name};
+use crate::wire::{Filter, limits};
 
 /// Where ours are in the metadata.
 const OURS: &str = "myelin";
@@ -18,6 +19,7 @@ const OURS: &str = "myelin";
 const WINDOW_MIN: Duration = Duration::from_millis(100);
 /// How much longer than its TTL a message is kept that becomes a dead letter when it expires: for the sweeper to come by.
 pub(super) const GRACE: Duration = Duration::from_secs(3_600);
+
 pub(super) fn stream(config: &StreamConfig, has_ttl: bool, replicas: usize) -> ServerStream {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let grace = if config.dead_letter_expired { GRACE } else { Duration::ZERO };
@@ -25,7 +27,7 @@ pub(super) fn stream(config: &StreamConfig, has_ttl: bool, replicas: usize) -> S
     let window = config.dedup_window.max(WINDOW_MIN);
     ServerStream {
         name: server_name(&config.name),
-        subjects: config.subjects.iter().map(|filter| filter.as_str().to_owned()).collect(),
+        subjects: essential(&config.subjects).map(|filter| filter.as_str().to_owned()).collect(),
         retention: match config.retention {
             Retention::Limits => RetentionPolicy::Limits,
             Retention::WorkQueue => RetentionPolicy::WorkQueue,
@@ -38,15 +40,51 @@ pub(super) fn stream(config: &StreamConfig, has_ttl: bool, replicas: usize) -> S
         max_messages: number(config.messages_max),
         max_bytes: number(config.bytes_max),
         max_age,
+        max_message_size: message_size(config.message_bytes_max),
         // The server refuses a window that is longer than the oldest message is old.
         duplicate_window: if max_age.is_zero() { window } else { window.min(max_age) },
         storage: if config.durability == Durability::Memory { StorageType::Memory } else { StorageType::File },
         persist_mode: (config.durability == Durability::OsBuffered && replicas == 1).then_some(PersistenceMode::Async),
         num_replicas: replicas,
         allow_message_ttl: has_ttl,
+        // For whoever sweeps.
+        allow_direct: true,
         metadata: HashMap::from([(OURS.to_owned(), describe::config(config).to_string())]),
         ..ServerStream::default()
     }
+}
+
+/// Filters without those that others contain: the server stores once what several of ours match, but wants them told apart.
+fn essential(filters: &[Filter]) -> impl Iterator<Item = &Filter> {
+    filters
+        .iter()
+        .enumerate()
+        .filter(|&(at, filter)| {
+            let is_spare =
+                |(other_at, other): (usize, &Filter)| other_at != at && covers(other, filter) && !(covers(filter, other) && at < other_at);
+            !filters.iter().enumerate().any(is_spare)
+        })
+        .map(|(_, filter)| filter)
+}
+
+/// Whether every subject that `part` matches is matched by `whole`.
+fn covers(whole: &Filter, part: &Filter) -> bool {
+    let mut parts = part.tokens();
+    for token in whole.tokens() {
+        match (token, parts.next()) {
+            (_, None) | ("*", Some(">")) => return false,
+            (">", Some(_)) => return true,
+            ("*", Some(_)) => {}
+            (literal, Some(other)) if literal == other => {}
+            _ => return false,
+        }
+    }
+    parts.next().is_none()
+}
+
+/// The server counts headers too, and knows no limit by -1.
+fn message_size(bytes_max: u64) -> i32 {
+    if bytes_max >= limits::PAYLOAD_BYTES_CEILING as u64 { -1 } else { i32::try_from(bytes_max).unwrap_or(-1) }
 }
 
 /// Our settings of a server's stream, if it is ours.
@@ -75,3 +113,27 @@ pub(super) fn own_consumer(name: &str, server: &ServerConsumer) -> Option<Consum
 
 /// What a reader of all of a stream looks for.
 pub(super) const EVERYTHING: &str = ">";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters(texts: &[&str]) -> Vec<Filter> {
+        texts.iter().map(|text| Filter::new(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_another_filter_contains_is_left_out() {
+        for (given, kept) in [
+            (&["a.*", "a.>"][..], &["a.>"][..]),
+            (&["a.b", "a.*", "a.c.d"], &["a.*", "a.c.d"]),
+            (&["a", "a"], &["a"]),
+            (&["a.*.c", "a.b.c", "*.b.d"], &["a.*.c", "*.b.d"]),
+            (&["a.>", "a"], &["a.>", "a"]),
+            (&[">", "a.>", "b"], &[">"]),
+        ] {
+            let given = filters(given);
+            assert_eq!(essential(&given).map(Filter::as_str).collect::<Vec<_>>(), kept);
+        }
+    }
+}

@@ -126,9 +126,12 @@ async fn failed(engine: &JetStream, record: &Record, error: &PublishError) -> Pu
     let text = server.map(ToString::to_string).unwrap_or_default();
     let max = engine.0.client.max_payload();
     match (error.kind(), server.map(async_nats::jetstream::Error::error_code)) {
-        (PublishErrorKind::StreamNotFound, _) => PublishDurableError::NoStream { subject: record.subject.clone() },
+        (PublishErrorKind::StreamNotFound, _) => unanswered(engine, record).await,
         (PublishErrorKind::WrongLastSequence, _) => PublishDurableError::WrongLastSequence { last: number_in(&text) },
-        (PublishErrorKind::MaxPayloadExceeded, _) | (_, Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)) => {
+        (PublishErrorKind::MaxPayloadExceeded, _) => PublishDurableError::TooLarge { size: record.payload.len(), max },
+        (_, Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)) => {
+            let config = info::taker(engine, record.subject.as_str()).await.ok().flatten();
+            let max = config.map_or(max, |config| usize::try_from(config.message_bytes_max).unwrap_or(max).min(max));
             PublishDurableError::TooLarge { size: record.payload.len(), max }
         }
         (_, Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE | ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)) => {
@@ -138,6 +141,14 @@ async fn failed(engine: &JetStream, record: &Record, error: &PublishError) -> Pu
         (_, Some(_)) if FULL.iter().any(|full| text.contains(full)) => full(engine, record).await,
         (_, Some(_)) => PublishDurableError::Refused { reason: text.into() },
         (_, None) => PublishDurableError::Unreachable { reason: chain(error).into() },
+    }
+}
+
+/// Nobody answered: no stream stores the subject, or the one that does has nobody who leads it just now.
+async fn unanswered(engine: &JetStream, record: &Record) -> PublishDurableError {
+    match taker(engine, record).await {
+        Err(error) => error,
+        Ok(stream) => PublishDurableError::Unreachable { reason: format!("nobody leads stream {:?} now", stream.name.as_str()).into() },
     }
 }
 

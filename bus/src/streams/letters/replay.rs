@@ -126,7 +126,12 @@ pub(super) async fn replay(bus: &Bus, engine: &Streams, sequence: u64, to: Optio
         expected_last: None,
         may_evict_to: 0,
     };
-    let replayed = match storing::store(engine, record.clone()).await {
+    let stored = if engine.may_take(&record.subject).await? {
+        storing::store(engine, record.clone()).await
+    } else {
+        Err(PublishDurableError::NoStream { subject: record.subject.clone() })
+    };
+    let replayed = match stored {
         Ok(receipt) => Replayed::Stored(receipt),
         Err(PublishDurableError::NoStream { subject }) => {
             let (meta, body) = payload::decode(record.payload, headers);

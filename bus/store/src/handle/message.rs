@@ -139,6 +139,14 @@ pub struct Unsettled {
     pub is_wanted: bool,
 }
 
+impl Unsettled {
+    /// What somebody else than a store of this crate tells of a message.
+    #[must_use]
+    pub fn new(sequence: u64, consumers: Vec<(Name, Vec<Attempt>)>, is_wanted: bool) -> Self {
+        Self { sequence, consumers, is_wanted }
+    }
+}
+
 impl Found {
     pub(super) fn look(state: &State, sequence: u64) -> Option<Self> {
         let (place, _) = state.core.place_of(sequence)?;

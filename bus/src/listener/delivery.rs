@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::client::{Client, Sid};
 use super::origin;
@@ -104,7 +104,8 @@ fn write(
 ) -> Option<Pressure> {
     let block = meta.filter(|meta| client.has_headers() && !meta.headers.is_empty()).map(|meta| {
         let mut block = BytesMut::new();
-        write_block(&mut block, meta.headers.iter().map(|(name, value)| (&**name, &**value)));
+        let (status, headers) = split_no_responders(meta, bodies);
+        write_block(&mut block, status, headers.iter().map(|(name, value)| (&**name, &**value)));
         block
     });
     let word: &[u8] = if block.is_some() { b"HMSG" } else { b"MSG" };
@@ -127,6 +128,16 @@ fn write(
         })
     });
     client.judge(pushed, bytes)
+}
+
+/// The status and the other headers of a server's word that nobody is there to answer a request: clients know it by the first line alone. Any other
+/// status is a header like others.
+fn split_no_responders<'a>(meta: &'a Meta, bodies: &[Body]) -> (&'a [u8], &'a [(Box<str>, Bytes)]) {
+    let is_empty = || bodies.iter().all(|body| matches!(body, Body::Blob(blob) if blob.is_empty()));
+    match &*meta.headers {
+        [(name, status), others @ ..] if **name == *"Status" && status == "503" && is_empty() => (status, others),
+        all => (&[], all),
+    }
 }
 
 /// Tells a client that nobody is there to answer its request, on its own subscription to the reply subject.

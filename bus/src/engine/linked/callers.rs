@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::announcement::NodeId;
 use crate::{Caller, Meta};
 
-/// What names the caller of a request: `<node> <connection> <request> <identity in hex>`.
+/// What names the caller of a request: `<node> <connection> <request> x<identity in hex>`.
 const HEADER: &str = "Myelin-Caller";
 
 /// Most callers from elsewhere, as many as this machine may have connections of its own.
@@ -142,7 +142,7 @@ impl Named {
         let node = NodeId::parse(parts.next()?)?;
         let connection = parts.next()?.parse().ok()?;
         let request = parts.next()?.parse().ok()?;
-        let identity = from_hex(parts.next()?)?;
+        let identity = from_hex(parts.next()?.strip_prefix('x')?)?;
         parts.next().is_none().then_some(Self { node, connection, request, identity })
     }
 }
@@ -151,9 +151,15 @@ impl Named {
 pub(super) fn with_caller(meta: Option<&Meta>, node: NodeId, caller: &Caller) -> Meta {
     let mut meta = meta.cloned().unwrap_or_default();
     let identity: String = caller.identity.iter().map(|byte| format!("{byte:02x}")).collect();
-    let value = format!("{node} {} {} {identity}", caller.connection, caller.request);
+    // A blank at the end would not arrive.
+    let value = format!("{node} {} {} x{identity}", caller.connection, caller.request);
     meta.headers.push((HEADER.into(), value.into()));
     meta
+}
+
+/// Whether something names the caller of a request.
+pub(super) fn is_named(meta: &Meta) -> bool {
+    meta.headers.iter().any(|(name, _)| **name == *HEADER)
 }
 
 /// The facts about a request without what was added to them on the way; nothing if there were no others.
@@ -188,7 +194,9 @@ mod tests {
         let here = arrived.caller(&meta.headers).expect("named");
         assert_eq!((here.identity.clone(), here.request), (there.identity.clone(), 3));
         assert_eq!(arrived.caller(&meta.headers).expect("named").connection, here.connection);
-        assert_ne!(arrived.caller(&with_caller(None, node, &caller(8, b"")).headers).expect("named").connection, here.connection);
+        let nameless = with_caller(None, node, &caller(8, b""));
+        assert_eq!(nameless.headers[0].1.trim_ascii(), &nameless.headers[0].1[..], "a header loses its blanks on the way");
+        assert_ne!(arrived.caller(&nameless.headers).expect("named").connection, here.connection);
         assert_ne!(arrived.caller(&with_caller(None, NodeId::random(), &there).headers).expect("named").connection, here.connection);
 
         arrived.left(node, &[9, 7]);
@@ -218,7 +226,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_header_is_read_or_left_out(text in "[0-9a-f ]{0,60}|\\PC{0,60}") {
+        fn any_header_is_read_or_left_out(text in "[0-9a-f ]{0,60}|[0-9a-f]{16} [0-9]{1,3} [0-9]{1,3} x[0-9a-f]{0,20}|\\PC{0,60}") {
             let _either = Named::parse(&text);
         }
     }

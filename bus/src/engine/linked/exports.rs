@@ -92,7 +92,8 @@ impl Exports {
                 if known.members == 0
                     && let Some(last) = groups.remove(&key)
                 {
-                    shared.groups.detach(&last.known_as);
+                    // Requests that the servers have sent here meanwhile are served here.
+                    shared.groups.leave(&last.known_as);
                 }
             }
             None => {

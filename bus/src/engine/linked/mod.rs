@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use self::announcement::{Announcement, NodeId};
-use self::callers::{Arrived, Departed, with_caller, without_caller};
+use self::callers::{Arrived, Departed, is_named, with_caller, without_caller};
 pub use self::config::LinkedConfig;
 use self::exports::{Exports, ReceiverId};
 use self::interest::{Interests, Wants, covers, overlap};
@@ -275,8 +275,15 @@ impl Shared {
 
     /// Hands a delivery on with the caller that it names as a connection of this machine, and without what names it.
     fn with_caller(&self, delivery: Delivery<'_>, deliver: impl FnOnce(Delivery<'_>) -> Published) -> Option<Pressure> {
+        if !delivery.meta.is_some_and(is_named) {
+            return deliver(delivery).pressure;
+        }
         let caller = delivery.reply.zip(delivery.meta).and_then(|(reply, meta)| Some((reply, self.arrived.caller(&meta.headers)?)));
-        let Some((ReplyTo::Subject(address), caller)) = caller else { return deliver(delivery).pressure };
+        let Some((ReplyTo::Subject(address), caller)) = caller else {
+            // One that cannot be read is nobody's business either.
+            let meta = without_caller(delivery.meta);
+            return deliver(Delivery { meta: meta.as_ref(), ..delivery }).pressure;
+        };
         let (shared, address) = (self.weak(), address.clone());
         let sink = ReplySink::for_caller(caller, move |body| {
             if let Some(shared) = shared.upgrade() {
@@ -410,7 +417,8 @@ impl EngineOps for Linked {
 
     async fn flush(&self) {
         if self.is_up() {
-            tokio::join!(self.shared.main.flush(), self.shared.groups.flush());
+            let Shared { main, groups, .. } = &*self.shared;
+            tokio::join!(main.flush_to(groups), groups.flush());
         }
     }
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use async_nats::{Message, StatusCode, Subscriber};
 use futures_util::StreamExt;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::convert::{Inbound, inbound};
@@ -20,11 +21,29 @@ const BATCH_MAX: usize = 256;
 
 /// Hands everything a subscription receives to its receiver, and waits for the receiver's pressure. Consecutive plain messages to one subject are
 /// one delivery.
-pub(super) async fn feed(mut subscriber: Subscriber, receiver: Receiver) {
+///
+/// From `leaving` on the server is told to send no more, and what it has sent is handed over.
+pub(super) async fn feed(mut subscriber: Subscriber, receiver: Receiver, leaving: CancellationToken) {
+    let mut is_leaving = false;
     let mut batch = Vec::new();
     let mut subject: Option<Subject> = None;
     let mut bodies: Vec<Body> = Vec::new();
-    while fill(&mut subscriber, &mut batch).await {
+    loop {
+        let more = tokio::select! {
+            more = fill(&mut subscriber, &mut batch) => Some(more),
+            () = leaving.cancelled(), if !is_leaving => None,
+        };
+        match more {
+            Some(true) => {}
+            Some(false) => return,
+            None => {
+                is_leaving = true;
+                if subscriber.drain().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        }
         let mut pressures = Vec::new();
         for message in batch.drain(..) {
             let is_same = subject.as_ref().is_some_and(|subject| *subject.as_str() == *message.subject);
@@ -75,7 +94,7 @@ fn checked<T, E: std::fmt::Display>(result: Result<T, E>) -> Option<T> {
     result.inspect_err(|error| debug!(%error, "left out a message from the server")).ok()
 }
 
-/// Waits for one message and takes what has come with it. Returns whether there will be more.
+/// Waits for one message and takes what has come with it. Returns whether there will be more. Dropped before it is ready, it has taken nothing.
 async fn fill(subscriber: &mut Subscriber, batch: &mut Vec<Message>) -> bool {
     let Some(first) = subscriber.next().await else { return false };
     batch.push(first);

@@ -15,6 +15,7 @@ mod outgoing;
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use async_nats::client::PublishErrorKind;
@@ -37,7 +38,7 @@ use crate::error::{ConnectError, PublishError, SubscribeError};
 use crate::message::{Offer, Offered};
 use crate::replies::Replies;
 use crate::router::{Interest, Receiver, RouteCache};
-use crate::wire::{Subject, limits};
+use crate::wire::limits;
 use crate::{Delivery, Metrics, Overflow, Pressure, Published};
 
 /// How long a connection may take to be made, and how long a publish or a flush waits for one that is down.
@@ -56,7 +57,6 @@ pub(crate) struct Nats {
     /// Subscriptions that the client has not taken yet.
     attaching: Arc<Attaching>,
     connected: watch::Receiver<bool>,
-    echo: Echo,
     metrics: Metrics,
     /// Ends every task of this connection.
     _closing: DropGuard,
@@ -72,7 +72,12 @@ pub(crate) enum Echo {
 
 /// What a subscription is known by: the end of the task that feeds it.
 #[derive(Debug, Clone)]
-pub(crate) struct Attached(CancellationToken);
+pub(crate) struct Attached {
+    /// At once.
+    token: CancellationToken,
+    /// After what the server has sent already.
+    leaving: CancellationToken,
+}
 
 /// Counts subscriptions on their way to the client.
 #[derive(Debug, Default)]
@@ -133,7 +138,6 @@ impl Nats {
             subscriptions: closing.child_token(),
             attaching: Arc::default(),
             connected: changes,
-            echo,
             metrics,
             _closing: closing.drop_guard(),
         };
@@ -159,6 +163,13 @@ impl Nats {
         self.connected.clone()
     }
 
+    /// Ends a subscription, but hands over what the server has sent to it or sends until it knows.
+    pub(crate) fn leave(&self, attachment: &Attachment) {
+        if let Attachment::Nats(Attached { leaving, .. }) = attachment {
+            leaving.cancel();
+        }
+    }
+
     /// Waits until the client has taken all subscriptions; while it is connected the server has them before anything that is published after.
     pub(crate) async fn attached(&self) {
         self.attaching.all_done().await;
@@ -169,19 +180,30 @@ impl Nats {
         self.client.server_info().jetstream
     }
 
-    /// Waits for the echo of a message to ourselves: the server handles what one connection sends in order.
+    /// Waits for a message to ourselves: the server handles what one connection sends in order.
     async fn round_trip(&self) {
-        let Some(pending) = self.replies.open() else {
+        self.round_trip_to(self).await;
+    }
+
+    /// As [`flush`](EngineOps::flush), for a connection that does not hear itself: `other`, which does, hears it.
+    pub(crate) async fn flush_to(&self, other: &Self) {
+        let all = async {
+            self.attached().await;
+            self.round_trip_to(other).await;
+        };
+        if timeout(PATIENCE, all).await.is_err() {
+            debug!("flush gave up: the server did not answer in time");
+        }
+    }
+
+    async fn round_trip_to(&self, other: &Self) {
+        let Some(pending) = other.replies.open() else {
             // So many requests wait that none can be added: the client's own buffer is all that can be waited for.
             let _flushed = self.client.flush().await;
             return;
         };
-        let subject = self.replies.subject_of(&crate::ReplyTo::Sink(pending.sink()));
-        let asked = match self.echo {
-            Echo::Heard => outbound(&subject, None, None, bytes::Bytes::new()),
-            // Nothing comes back but the server's word that nobody listens there.
-            Echo::Suppressed => outbound(&nobody(), Some(&subject), None, bytes::Bytes::new()),
-        };
+        let subject = other.replies.subject_of(&crate::ReplyTo::Sink(pending.sink()));
+        let asked = outbound(&subject, None, None, bytes::Bytes::new());
         if self.outgoing.send(asked).await.is_ok() {
             pending.outcome().await;
         }
@@ -255,27 +277,36 @@ impl EngineOps for Nats {
             return Err(SubscribeError::Closed);
         }
         let token = self.subscriptions.child_token();
-        let client = self.client.clone();
-        let arrived = Attaching::begin(&self.attaching);
-        let feeding = async move {
+        let leaving = CancellationToken::new();
+        let (client, arrived) = (self.client.clone(), Attaching::begin(&self.attaching));
+        let mut subscribing = Box::pin(async move {
             let filter = interest.filter.as_str().to_owned();
             let subscribed = match &interest.group {
                 Some(group) => client.queue_subscribe(filter, group.as_str().to_owned()).await,
                 None => client.subscribe(filter).await,
             };
             drop(arrived);
-            match subscribed {
-                Ok(subscriber) => incoming::feed(subscriber, receiver).await,
-                Err(error) => warn!(%error, filter = %interest.filter, "not subscribed"),
+            subscribed.inspect_err(|error| warn!(%error, filter = %interest.filter, "not subscribed")).ok()
+        });
+        // Asked once within the call: what is published after it is sent after it, and a reply to it finds its way.
+        let begun = outgoing::poll_once(subscribing.as_mut());
+        let until = leaving.clone();
+        let feeding = async move {
+            let subscriber = match begun {
+                Poll::Ready(subscriber) => subscriber,
+                Poll::Pending => subscribing.await,
+            };
+            if let Some(subscriber) = subscriber {
+                incoming::feed(subscriber, receiver, until).await;
             }
         };
         self.tracker.spawn_on(token.clone().run_until_cancelled_owned(feeding), &self.runtime);
-        Ok(Attachment::Nats(Attached(token)))
+        Ok(Attachment::Nats(Attached { token, leaving }))
     }
 
     fn detach(&self, attachment: &Attachment) {
         match attachment {
-            Attachment::Nats(Attached(token)) => token.cancel(),
+            Attachment::Nats(Attached { token, .. }) => token.cancel(),
             Attachment::Embedded(_) | Attachment::Linked(_) => debug_assert!(false, "an attachment belongs to the engine that made it"),
         }
     }
@@ -329,11 +360,6 @@ impl Drop for Arrival {
         *self.0.count.lock() -= 1;
         self.0.done.notify_waiters();
     }
-}
-
-/// A subject that nobody can have subscribed to.
-fn nobody() -> Subject {
-    Subject::new(&format!("_MYELIN.NOBODY.{:016x}", fastrand::u64(..))).expect("legal tokens and a number are a subject")
 }
 
 fn note(event: &Event, metrics: &Metrics) {

@@ -189,6 +189,6 @@ async fn publish(client: &Client, outbound: Outbound) -> Result<(), PublishError
 }
 
 /// What a future says at once; if it is not ready, it is given up, which for the client's publish sends nothing.
-fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+pub(super) fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
     pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }

@@ -79,10 +79,14 @@ fn has_line_end(value: &[u8]) -> bool {
     value.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
-/// Appends a block with these headers to `out`. Entries that cannot be written on a line (a name that is no header name, a value with a line
+/// Appends a block with this status, if it is not empty, and these headers to `out`. Entries that cannot be written on a line (a name that is no header name, a value with a line
 /// end) are left out: passing them on would let one header forge another.
-pub(in crate::listener) fn write_block<'a>(out: &mut BytesMut, headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) {
+pub(in crate::listener) fn write_block<'a>(out: &mut BytesMut, status: &[u8], headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) {
     out.extend_from_slice(VERSION);
+    if !status.is_empty() {
+        out.extend_from_slice(b" ");
+        out.extend_from_slice(status);
+    }
     out.extend_from_slice(b"\r\n");
     for (name, value) in headers {
         if header_name(name.as_bytes()).is_none() || has_line_end(value) {

@@ -38,6 +38,7 @@ pub use self::cut::Cut;
 pub use self::fixture::{Doomed, Fixture};
 pub use self::list::CASES;
 use crate::Capabilities;
+pub use crate::streams::Step;
 
 /// How long anything may take that has an end.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -70,6 +71,15 @@ pub async fn run(case: &str, fixture: &Fixture, body: impl Future<Output = ()>) 
         Some(need) if !(need.is_met)(&fixture.bus().capabilities()) => println!("skipped: {case} needs {}", need.name),
         _ => fixture::within(case, body).await,
     }
+}
+
+/// Lets whoever makes a dead letter in this process wait for ever as soon as it has done `step` once more than `passes` times, and calls `told`:
+/// for a test that kills the process there. Everything else in the process goes on.
+///
+/// # Panics
+/// When it is called twice.
+pub fn halt(step: Step, passes: u32, told: impl Fn() + Send + Sync + 'static) {
+    crate::streams::halt(step, passes, Box::new(told));
 }
 
 /// A case that runs.

@@ -88,7 +88,7 @@ pub(super) async fn streams(engine: &JetStream) -> Result<Vec<StreamInfo>, Strea
 }
 
 /// One of our streams with its consumers; `None` of somebody else's.
-async fn describe(engine: &JetStream, info: &ServerStreamInfo) -> Result<Option<StreamInfo>, StreamError> {
+pub(super) async fn describe(engine: &JetStream, info: &ServerStreamInfo) -> Result<Option<StreamInfo>, StreamError> {
     let Some(config) = own_stream(&info.config) else { return Ok(None) };
     let state = &info.state;
     let is_empty = state.messages == 0;

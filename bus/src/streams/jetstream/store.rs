@@ -15,8 +15,10 @@ use bytes::Bytes;
 use myelin_store::{Attempt, Name, StreamConfig};
 use tokio::time::Instant;
 
+use super::super::dead;
 use super::super::engine::Record;
 use super::super::error::{PublishDurableError, StreamError, chain};
+use super::super::step::{self, Step};
 use super::super::verbs::Receipt;
 use super::{JetStream, PATIENCE, delay, headers, info, own_name, read};
 
@@ -91,7 +93,11 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
 
 async fn publish(engine: &JetStream, subject: &str, map: HeaderMap, payload: Bytes) -> Result<PublishAck, PublishError> {
     let message = PublishMessage::build().payload(payload).headers(map);
-    engine.0.context.send_publish(subject.to_owned(), message).await?.await
+    let sent = engine.0.context.send_publish(subject.to_owned(), message).await?;
+    if dead::is_letter(subject) {
+        step::passed(Step::LetterSent).await;
+    }
+    sent.await
 }
 
 fn server_error(error: &PublishError) -> Option<&async_nats::jetstream::Error> {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::fixture::{Fixture, eventually, text};
 use super::orders::{id, job, jobs, rests, work};
-use crate::streams::{DeadReason, Death, Fault, Letter, LetterFilter, OnFull, Outcome, PublishOptions, Retention};
+use crate::streams::{Consumer, DeadReason, Death, Fault, Letter, LetterFilter, OnFull, Outcome, PublishOptions, Retention};
 use crate::wire::{self, Body, Frames};
 use crate::{Message, Meta};
 
@@ -36,6 +36,16 @@ pub(super) async fn letter(on: &Fixture) -> Letter {
     letters.remove(0)
 }
 
+/// The one letter of this case, which is moved when a worker looks for messages and finds a dead one.
+pub(super) async fn letter_by(on: &Fixture, worker: &Consumer) -> Letter {
+    eventually("the letter", async || {
+        rests(worker).await;
+        (!letters(on, of_orders(on)).await.is_empty()).then_some(())
+    })
+    .await;
+    letter(on).await
+}
+
 /// Waits for so many letters, which are moved when somebody looks.
 async fn until_letters(on: &Fixture, count: usize) -> Vec<Letter> {
     eventually("the letters", async || {
@@ -59,15 +69,15 @@ pub async fn after_deliveries_max_a_message_is_a_letter(on: &Fixture) {
     for error in ["first", "second"] {
         job(&worker).await.nak(None, error).await.unwrap();
     }
-    rests(&worker).await;
-    let letter = letter(on).await;
+    let letter = letter_by(on, &worker).await;
     assert_eq!((&*letter.stream, &*letter.consumer, letter.origin), (on.name("orders").as_str(), on.name("workers").as_str(), 2));
     assert_eq!((&*letter.reason, &*letter.fault, letter.replays), ("max_deliver", "agent", 0));
     assert_eq!((&*letter.subject, letter.payload_bytes), (on.subject("orders.bad").as_str(), 6));
     let nak = Outcome::Nak.as_str();
     assert_eq!(attempts(&letter), [(nak, "first"), (nak, "second")]);
     assert!(letter.attempts.iter().all(|attempt| attempt.at_ms <= letter.dead_ms));
-    assert_eq!(on.info().await.messages, 0, "it is in one place");
+    // In one place.
+    on.is_empty().await;
 }
 
 /// "Is `term`ed": when that returns it is a letter, and nobody gets the message any more.
@@ -80,7 +90,7 @@ pub async fn a_terminated_message_is_a_letter_at_once(on: &Fixture) {
     let letter = letter(on).await;
     assert_eq!((&*letter.reason, &*letter.fault), ("term", "agent"));
     assert_eq!(attempts(&letter), [(Outcome::Nak.as_str(), "busy"), (Outcome::Term.as_str(), "not JSON")]);
-    assert_eq!(on.info().await.messages, 0);
+    on.is_empty().await;
     rests(&worker).await;
 }
 
@@ -94,11 +104,7 @@ pub async fn silence_is_an_attempt(on: &Fixture) {
     });
     let worker = worker.await;
     let silent = job(&worker).await;
-    let letter = eventually("the letter", async || {
-        rests(&worker).await;
-        letters(on, of_orders(on)).await.pop()
-    })
-    .await;
+    let letter = letter_by(on, &worker).await;
     assert_eq!(attempts(&letter), [(Outcome::AckWaitExpired.as_str(), "")]);
     assert_eq!(&*letter.reason, "max_deliver");
     drop(silent);
@@ -176,8 +182,7 @@ pub async fn the_latest_32_attempts_are_kept(on: &Fixture) {
     for number in 1..=40 {
         job(&worker).await.nak(None, &number.to_string()).await.unwrap();
     }
-    rests(&worker).await;
-    let letter = letter(on).await;
+    let letter = letter_by(on, &worker).await;
     let errors: Vec<_> = letter.attempts.iter().map(|attempt| attempt.error.to_string()).collect();
     assert_eq!(errors, (9..=40).map(|number: u32| number.to_string()).collect::<Vec<_>>());
     assert!(letter.attempts.is_sorted_by_key(|attempt| attempt.at_ms));
@@ -217,7 +222,7 @@ pub async fn a_message_is_one_letter_whoever_gives_it_up(on: &Fixture) {
     let mut origins: Vec<_> = until_letters(on, 20).await.iter().map(|letter| letter.origin).collect();
     origins.sort_unstable();
     assert_eq!(origins, (1..=20).collect::<Vec<_>>());
-    assert_eq!(on.info().await.messages, 0);
+    on.is_empty().await;
 }
 
 /// Two workers that have one message, since the first was silent, and both give it up.
@@ -228,8 +233,10 @@ pub async fn two_that_give_up_one_message_make_one_letter(on: &Fixture) {
     let (slow, quick) = (job(&worker).await, job(&worker).await);
     let (late, in_time) = tokio::join!(slow.term("late"), quick.term("in time"));
     assert!(late.is_ok() || in_time.is_ok(), "{late:?}, {in_time:?}");
+    assert_eq!(letter_by(on, &worker).await.origin, 1);
+    eventually("nobody has it", async || (on.workers_info().await.in_flight == 0).then_some(())).await;
     rests(&worker).await;
-    assert_eq!((letter(on).await.origin, on.workers_info().await.in_flight), (1, 0));
+    assert_eq!(letter(on).await.origin, 1, "it is one");
 }
 
 /// "Has no route": what never was in a stream may be a letter as well, whole.

@@ -26,7 +26,9 @@ pub async fn a_full_stream_refuses_until_there_is_room(on: &Fixture) {
     assert!(refused.is_retryable() && !refused.may_have_happened());
     let worker = on.workers(|_| {}).await;
     assert_eq!(work(&worker).await, "a");
-    assert_eq!(on.store("orders.new", "c").await, 3, "no sequence was used for what was refused");
+    // The servers of a cluster let go of what was acked a moment later.
+    let third = eventually("there is room", async || on.store_with("orders.new", "c", &PublishOptions::default()).await.ok()).await;
+    assert_eq!(third.sequence, 3, "no sequence was used for what was refused");
 }
 
 /// "Limits by … bytes": refused before the bound is exceeded.
@@ -130,7 +132,12 @@ pub async fn a_work_queue_lets_go_of_what_is_acked(on: &Fixture) {
     for job in jobs.into_iter().skip(1) {
         job.ack().await.unwrap();
     }
-    assert_eq!(on.bus().sequences(&on.name("orders"), 0, 9, None).await.unwrap(), [1]);
+    let left = eventually("what was acked is gone", async || {
+        let left = on.bus().sequences(&on.name("orders"), 0, 9, None).await.unwrap();
+        (left.len() <= 1).then_some(left)
+    })
+    .await;
+    assert_eq!(left, [1]);
 }
 
 /// "`interest`": a message stays until everybody who wants it is done with it.
@@ -160,7 +167,7 @@ pub async fn without_interest_nothing_is_kept(on: &Fixture) {
     on.store("orders.other", "nobody's").await;
     assert_eq!(on.store("orders.mine", "wanted").await, 3);
     assert_eq!(job(&worker).await.sequence(), 3);
-    assert_eq!(on.info().await.messages, 1);
+    eventually("only what is wanted is kept", async || (on.info().await.messages == 1).then_some(())).await;
 }
 
 /// `interest`: a consumer that is deleted wants nothing any more.

@@ -196,7 +196,7 @@ macro_rules! conformance_in_one {
 macro_rules! __conformance_gather {
     ({ $fixture:path } { $at_once:expr } [$($skipped:ident)*] $($module:ident::$case:ident $(needs $need:ident)?;)+) => {
         // Made one by one: all of them together would not fit on a stack.
-        $crate::conformance::run_all($at_once, vec![{
+        $crate::conformance::run_all($at_once, vec![("the_tests_are_the_cases_of_the_list", {
             fn list() -> $crate::conformance::Running {
                 Box::pin(async {
                     let fixture = $fixture().await;
@@ -205,7 +205,7 @@ macro_rules! __conformance_gather {
                 })
             }
             list as fn() -> $crate::conformance::Running
-        }, $({
+        }), $((stringify!($case), {
             fn case() -> $crate::conformance::Running {
                 Box::pin(async {
                     let fixture = $fixture().await;
@@ -214,7 +214,7 @@ macro_rules! __conformance_gather {
                 })
             }
             case
-        }),+])
+        })),+])
     };
 }
 

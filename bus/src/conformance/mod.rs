@@ -28,15 +28,17 @@ pub mod settling;
 pub mod streams;
 pub mod workers;
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 
 pub use self::cut::Cut;
 pub use self::fixture::{Doomed, Fixture};
 pub use self::list::CASES;
 use crate::Capabilities;
+pub use crate::streams::Step;
 
 /// How long anything may take that has an end.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -71,12 +73,32 @@ pub async fn run(case: &str, fixture: &Fixture, body: impl Future<Output = ()>) 
     }
 }
 
+/// Lets whoever makes a dead letter in this process wait for ever as soon as it has done `step` once more than `passes` times, and calls `told`:
+/// for a test that kills the process there. Everything else in the process goes on.
+///
+/// # Panics
+/// When it is called twice.
+pub fn halt(step: Step, passes: u32, told: impl Fn() + Send + Sync + 'static) {
+    crate::streams::halt(step, passes, Box::new(told));
+}
+
 /// A case that runs.
 pub type Running = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Runs cases, some at once.
-pub async fn run_all(at_once: usize, cases: Vec<fn() -> Running>) {
-    futures_util::stream::iter(cases).map(|case| case()).buffer_unordered(at_once).collect::<()>().await;
+/// Runs cases by their names, some at once. All of them are run, whether or not others fail.
+///
+/// # Panics
+/// When any case does; the text names those.
+pub async fn run_all(at_once: usize, cases: Vec<(&'static str, fn() -> Running)>) {
+    let judged = async |(name, case): (&'static str, fn() -> Running)| {
+        // Nothing is used any more that a case leaves behind when it fails.
+        AssertUnwindSafe(case()).catch_unwind().await.err().map(|_| name)
+    };
+    let count = cases.len();
+    let failed: Vec<_> = futures_util::stream::iter(cases).map(judged).buffer_unordered(at_once).collect().await;
+    let failed: Vec<_> = failed.into_iter().flatten().collect();
+    println!("{count} run, {} failed", failed.len());
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 /// Holds that the tests of an engine are the cases of the list, and that what is skipped was written down.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fixture::{Fixture, next, text};
+use super::fixture::{Fixture, eventually, next, text};
 use super::letters::{letter, letters, of_orders};
 use super::orders::{job, rests, work};
 use crate::SubscribeOptions;
@@ -82,7 +82,11 @@ pub async fn letters_are_found_by_what_is_known_of_them(on: &Fixture) {
     let worker = bury(on, 3).await;
     on.store("orders.late", "x").await;
     job(&worker).await.nak(None, "no").await.unwrap();
-    rests(&worker).await;
+    eventually("the fourth letter", async || {
+        rests(&worker).await;
+        (letters(on, of_orders(on)).await.len() >= 4).then_some(())
+    })
+    .await;
     let all = letters(on, of_orders(on)).await;
     assert_eq!(all.iter().map(|letter| letter.origin).collect::<Vec<_>>(), [1, 2, 3, 4], "oldest first");
     let found = async |change: fn(&mut LetterFilter, &Fixture)| {

@@ -13,6 +13,7 @@ use super::engine::{Failure, StreamEngine, Streams};
 use super::error::{ConsumeError, StreamError};
 use super::job::{Job, message_of};
 use super::reason::DeadReason;
+use super::step::{self, Step};
 
 /// Takes messages of a durable consumer. Cloning gives another worker of the same consumer: each message goes to one of them.
 #[derive(Debug, Clone)]
@@ -132,6 +133,7 @@ impl Consumer {
             Some(_) if deliveries > self.deliveries_max => DeadReason::MaxDeliver,
             Some(stored) => return Ok(Some(self.job(stored.clone(), sequence, deliveries, attempts))),
         };
+        step::passed(Step::AttemptsRead).await;
         let Source { streams, stream, consumer } = &*self.source;
         if reason == DeadReason::MaxDeliver {
             // Or a crash between the letter and the ack could forget that it was delivered too often, and give a dead message to a worker.
@@ -141,6 +143,7 @@ impl Consumer {
             Ok(()) => {
                 warn!(%stream, %consumer, sequence, reason = reason.as_str(), "dead letter");
                 streams.ack(stream, consumer, sequence, deliveries).await?;
+                step::passed(Step::OriginalSettled).await;
             }
             Err(cause) => {
                 error!(%stream, %consumer, sequence, %cause, "a message cannot become a dead letter yet");

@@ -9,9 +9,10 @@ use myelin_store::{ATTEMPT_TEXT_BYTES_MAX, Attempt, Name, Stored, StreamConfig};
 use serde_json::{Value, json};
 
 use super::engine::{Placed, Record, StreamEngine, Streams};
-use super::error::{PublishDurableError, StreamError};
+use super::error::{PublishDurableError, StreamError, chain};
 use super::headers::{self, Headers};
 use super::reason::{DeadReason, Fault};
+use super::step::{self, Step};
 use super::verbs::Receipt;
 use crate::wire::{Filter, Subject};
 use crate::{Bus, Message, payload};
@@ -21,6 +22,9 @@ pub const DEAD_LETTERS: &str = "DLQ";
 
 /// What it stores: `$MYELIN.DLQ.<stream>.<consumer>.<sequence>`.
 pub const DEAD_LETTER_SUBJECTS: &str = "$MYELIN.DLQ.>";
+
+/// What their subjects begin with.
+const SUBJECTS: &str = "$MYELIN.DLQ.";
 
 /// Numbers that are tried for one letter. A number is taken only if the clock went back to the very millisecond of another letter.
 const STRAY_TRIES: usize = 64;
@@ -38,6 +42,11 @@ pub struct Death {
     pub fault: Fault,
     /// What went wrong, for whoever looks at the letter. At most 1,024 bytes are kept.
     pub error: Box<str>,
+}
+
+/// Whether a letter has this subject.
+pub(super) fn is_letter(subject: &str) -> bool {
+    subject.starts_with(SUBJECTS)
 }
 
 /// Where a dead message was.
@@ -84,14 +93,13 @@ pub(super) async fn bury(
     known.push(("Myelin-Dead-Attempts", Value::Array(attempts).to_string()));
     let payload = stored.map(|stored| stored.payload.clone()).unwrap_or_default();
     match store(engine, &letter(origin, (reason, fault), own, known, payload)).await {
-        Ok(_) => {
-            engine.count_letter(reason);
-            Ok(())
-        }
+        Ok(_) => engine.count_letter(reason),
         // It was moved before, and the original was not acked yet.
-        Err(PublishDurableError::WrongLastSequence { .. }) => Ok(()),
-        Err(error) => Err(error),
+        Err(PublishDurableError::WrongLastSequence { .. }) => {}
+        Err(error) => return Err(error),
     }
+    step::passed(Step::LetterStored).await;
+    Ok(())
 }
 
 /// Stores the letter of a message that never was in a stream.
@@ -136,10 +144,17 @@ async fn store(engine: &Streams, letter: &Record) -> Result<Receipt, PublishDura
         stored => return stored,
     }
     // Another may have made the stream meanwhile, which is as good; without space there is none, and that is worth another try later.
-    if engine.put_stream(&stream_config()).await.is_err_and(|error| error == StreamError::StorageFull) {
+    let made = engine.put_stream(&stream_config()).await;
+    if matches!(made, Err(StreamError::StorageFull)) {
         return Err(PublishDurableError::StorageFull);
     }
-    put(engine, letter.clone()).await
+    match (put(engine, letter.clone()).await, made) {
+        // There is none, for a reason that passes.
+        (Err(PublishDurableError::NoStream { .. }), Err(error)) if error.is_retryable() => {
+            Err(PublishDurableError::Unreachable { reason: chain(&error).into() })
+        }
+        (stored, _) => stored,
+    }
 }
 
 /// Where the operator lets old letters go for new ones, they go: there is no letter of a letter.
@@ -180,7 +195,7 @@ fn letter(
     ];
     headers.extend(place.into_iter().chain(known).map(|(name, value)| (name.into(), Bytes::from(value))));
     Record {
-        subject: Subject::new(&format!("$MYELIN.DLQ.{stream}.{consumer}.{sequence}")).expect("names are tokens, and two of them fit"),
+        subject: Subject::new(&format!("{SUBJECTS}{stream}.{consumer}.{sequence}")).expect("names are tokens, and two of them fit"),
         id: None,
         headers: headers::encode(&headers),
         payload,

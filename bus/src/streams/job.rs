@@ -11,6 +11,7 @@ use super::engine::{Failure, StreamEngine, Streams};
 use super::error::ConsumeError;
 use super::headers;
 use super::reason::DeadReason;
+use super::step::{self, Step};
 use crate::wire::Body;
 use crate::{Message, payload};
 
@@ -149,11 +150,13 @@ pub(super) async fn terminate(
     if !streams.fail(stream, consumer, failure).await? {
         return Err(ConsumeError::Stale { sequence });
     }
+    step::passed(Step::AttemptNoted).await;
     attempts.push(Attempt::now(Outcome::Term, reason));
     let read = if stored.is_none() { streams.get(stream, sequence).await? } else { None };
     let buried = bury(streams, origin, DeadReason::Term, &attempts, stored.or(read.as_ref())).await;
     buried.map_err(|cause| ConsumeError::DeadLetter { sequence, cause: Box::new(cause) })?;
     streams.ack(stream, consumer, sequence, delivery).await?;
+    step::passed(Step::OriginalSettled).await;
     Ok(())
 }
 

@@ -20,6 +20,7 @@ mod job;
 mod letters;
 mod local;
 mod reason;
+mod step;
 mod storing;
 mod sweeper;
 mod verbs;
@@ -37,8 +38,8 @@ pub use self::collector::StreamsCollector;
 pub use self::consumer::Consumer;
 pub use self::dead::{DEAD_LETTER_SUBJECTS, DEAD_LETTERS, Death};
 pub(crate) use self::engine::Streams;
-pub(crate) use self::jetstream::JetStream;
 pub use self::error::{ConsumeError, PublishDurableError, StreamError};
+pub(crate) use self::jetstream::JetStream;
 pub use self::job::Job;
 pub use self::letters::{
     DeadLetter, DeadLetters, Exports, Letter, LetterAttempt, LetterFilter, LetterPage, Letters, Replay, ReplayError, ReplayOptions,
@@ -46,4 +47,8 @@ pub use self::letters::{
 };
 pub use self::local::{StoreConfig, StoreReport};
 pub use self::reason::{DeadReason, Fault};
+#[cfg(feature = "conformance")]
+pub use self::step::Step;
+#[cfg(feature = "conformance")]
+pub(crate) use self::step::halt;
 pub use self::verbs::{PublishOptions, Receipt};

@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 use super::engine::Streams;
 use super::error::chain;
 use super::reason::DeadReason;
+use super::step::{self, Step};
 use super::storing::{MOVED_AT_ONCE, bury_for_all};
 
 /// A message is a letter this long after it expired, and the time that its letter takes: half a second.
@@ -52,5 +53,6 @@ async fn sweep_some(streams: &Streams, stream: &myelin_store::Name, retention: R
     try_join_all(moving).await.map_err(|error| chain(&error))?;
     let sequences: Vec<u64> = expired.iter().map(|message| message.sequence).collect();
     streams.expire(stream, &sequences).await.map_err(|error| chain(&error))?;
+    step::passed(Step::OriginalSettled).await;
     Ok(sequences.len())
 }

@@ -68,11 +68,9 @@ pub(super) fn stream_error(answer: &Value) -> Option<StreamError> {
             Some(StreamError::Invalid { field: field.unwrap_or("request"), reason })
         }
         "storage_full" => Some(StreamError::StorageFull),
-        "unsupported" => Some(StreamError::Unsupported {
-            feature: text(error, "feature"),
-            since: text(error, "since"),
-            server: text(error, "server"),
-        }),
+        "unsupported" => {
+            Some(StreamError::Unsupported { feature: text(error, "feature"), since: text(error, "since"), server: text(error, "server") })
+        }
         "closed" => name(error, "stream").map(|stream| StreamError::Closed { stream, cause: text(error, "cause") }),
         _ => None,
     };

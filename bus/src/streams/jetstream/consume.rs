@@ -1,18 +1,19 @@
 //! Handing messages to workers, and what they say of them.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::pull::Batch;
-use async_nats::jetstream::{Message, stream};
-use futures_util::StreamExt;
+use async_nats::jetstream::Message;
 use myelin_store::{Attempt, Delivered, Name, Outcome};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use super::super::engine::Failure;
 use super::super::error::{ConsumeError, StreamError, chain};
+use super::super::step::{self, Step};
 use super::hands::Hand;
 use super::headers::Held;
+use super::pull::{Waiting, give_back};
 use super::refusal::Refusal;
 use super::settings::{own_consumer, own_stream};
 use super::{JetStream, Known, PATIENCE, attempts, info, server_name};
@@ -36,13 +37,11 @@ impl JetStream {
         let refused = |refusal: Refusal| refusal.of(stream, Some(consumer));
         let server = info::raw(self, stream).await.map_err(refused)?;
         let verb = format!("CONSUMER.INFO.{}.{consumer}", server_name(stream));
-        let found = self.ask::<async_nats::jetstream::consumer::Info>(verb, &json!({})).await.map_err(refused)?;
+        let found = self.look::<async_nats::jetstream::consumer::Info>(verb, &json!({})).await.map_err(refused)?;
         let foreign = || StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() };
         let config = own_consumer(&found.name, &found.config).ok_or_else(foreign)?;
         let of = own_stream(&server.config).ok_or_else(foreign)?;
-        let pull = self.0.context.get_consumer_from_stream(consumer.as_str(), server_name(stream)).await;
-        let pull = pull.map_err(|error: stream::ConsumerError| StreamError::Unreachable { reason: chain(&error).into() })?;
-        let known = Known { config: config.into(), stream: of.into(), pull };
+        let known = Known { config: config.into(), stream: of.into() };
         self.0.consumers.lock().insert(key, known.clone());
         Ok(known)
     }
@@ -75,7 +74,7 @@ fn hand(stream: &Name, consumer: &Name, sequence: u64, delivery: u32) -> Hand {
 /// What is there, else what comes first: the server answers a request that does not wait for a whole batch, and has a time, in that way.
 ///
 /// # Cancel safety
-/// Messages on their way come again after `ack_wait`.
+/// Messages on their way are for the next worker, or come again.
 pub(super) async fn lease(
     engine: &JetStream,
     stream: &Name,
@@ -90,45 +89,45 @@ pub(super) async fn lease(
         let left = end.saturating_duration_since(Instant::now());
         // Without a time the server would keep a request for ever that meets messages which may not be handed out yet.
         let expires = left.clamp(WAIT_MIN, WAIT_MAX);
-        let messages = gather(engine, stream, consumer, known.pull.fetch().max_messages(max).expires(expires).messages().await).await?;
-        let mut delivered = Vec::with_capacity(messages.len());
-        for message in messages {
-            delivered.extend(deliver(engine, stream, consumer, &known, message).await?);
+        let mut waiting = Waiting::begin(engine, stream, consumer, max, expires).await?;
+        // A request of one's own is answered when its time is over; how long that takes is the server's matter.
+        let patience = if waiting.is_adopted { expires } else { expires + PATIENCE };
+        if let Ok(Err(reason)) = timeout(patience, waiting.gather()).await {
+            // It may have been deleted, which asking anew tells.
+            engine.forget(stream, Some(consumer));
+            engine.known(stream, consumer).await?;
+            return Err(StreamError::Unreachable { reason: reason.into() }.into());
+        }
+        let mut coming = Coming { engine, messages: waiting.take().into(), delivered: Vec::new() };
+        drop(waiting);
+        while let Some(message) = coming.messages.front() {
+            let delivered = deliver(engine, stream, consumer, &known, message).await?;
+            coming.messages.pop_front();
+            coming.delivered.extend(delivered.map(|delivered| (stream, consumer, delivered)));
         }
         let left = end.saturating_duration_since(Instant::now());
-        if !delivered.is_empty() || left < WAIT_MIN {
-            return Ok(delivered);
+        if !coming.delivered.is_empty() || left < WAIT_MIN {
+            return Ok(std::mem::take(&mut coming.delivered).into_iter().map(|(_, _, delivered)| delivered).collect());
         }
         // The server answers at once while others wait for more than there is.
         tokio::time::sleep(left.min(REST)).await;
     }
 }
 
-async fn gather<E: std::error::Error>(
-    engine: &JetStream,
-    stream: &Name,
-    consumer: &Name,
-    batch: Result<Batch, E>,
-) -> Result<Vec<Message>, ConsumeError> {
-    let gone = |reason: String| {
-        // It may have been deleted, which asking anew tells.
-        engine.forget(stream, Some(consumer));
-        ConsumeError::Stream(StreamError::Unreachable { reason: reason.into() })
-    };
-    let mut batch = batch.map_err(|error| gone(error.to_string()))?;
-    let mut messages = Vec::new();
-    while let Some(message) = batch.next().await {
-        match message {
-            Ok(message) => messages.push(message),
-            Err(_) if !messages.is_empty() => break,
-            Err(error) => {
-                let told = gone(error.to_string());
-                engine.known(stream, consumer).await?;
-                return Err(told);
-            }
+/// What came and was not handed over yet. Dropped on the way, it goes to another worker at once.
+struct Coming<'a> {
+    engine: &'a JetStream,
+    messages: VecDeque<Message>,
+    delivered: Vec<(&'a Name, &'a Name, Delivered)>,
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        give_back(self.engine, self.messages.drain(..));
+        for (stream, consumer, delivered) in &self.delivered {
+            release(self.engine, stream, consumer, delivered.sequence, delivered.deliveries);
         }
     }
-    Ok(messages)
 }
 
 /// One message for a worker; `None` if it has expired and nobody wants to know.
@@ -137,7 +136,7 @@ async fn deliver(
     stream: &Name,
     consumer: &Name,
     known: &Known,
-    message: Message,
+    message: &Message,
 ) -> Result<Option<Delivered>, ConsumeError> {
     let (Ok(info), Some(settle)) = (message.info(), &message.reply) else { return Ok(None) };
     let deliveries = u32::try_from(info.delivered).unwrap_or(u32::MAX);
@@ -156,6 +155,9 @@ async fn deliver(
         return Ok(None);
     }
     engine.0.hands.lock().take(hand.clone(), settle.as_str().into());
+    if hand.delivery > known.config.deliveries_max {
+        step::passed(Step::Delivered).await;
+    }
     let attempts = attempts::before(engine, &hand).await?;
     Ok(Some(Delivered { message: stored, sequence: hand.sequence, deliveries, attempts }))
 }

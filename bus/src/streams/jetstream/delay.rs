@@ -64,7 +64,7 @@ async fn admit(engine: &JetStream, stream: &StreamConfig) -> Result<(), PublishD
 
 /// How much waits to be due, in messages and bytes.
 pub(super) async fn waiting(engine: &JetStream, stream: &Name) -> (u64, u64) {
-    let told = engine.ask::<ServerStreamInfo>(format!("STREAM.INFO.{}", beside(stream)), &json!({})).await;
+    let told = engine.look::<ServerStreamInfo>(format!("STREAM.INFO.{}", beside(stream)), &json!({})).await;
     told.map_or((0, 0), |info| (info.state.messages, info.state.bytes))
 }
 

@@ -1,7 +1,9 @@
 //! What a server tells about streams and consumers.
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::Info as ServerConsumerInfo;
 use async_nats::jetstream::stream::Info as ServerStreamInfo;
+use futures_util::{StreamExt, stream};
 use myelin_store::{ConsumerInfo, Name, StreamConfig, StreamInfo};
 use serde::Deserialize;
 use serde_json::json;
@@ -12,28 +14,21 @@ use super::settings::{own_consumer, own_stream};
 use super::{JetStream, delay, millis, read, server_name};
 
 #[derive(Deserialize)]
-struct Streams {
-    total: usize,
-    #[serde(default)]
-    streams: Option<Vec<ServerStreamInfo>>,
-}
-
-#[derive(Deserialize)]
 struct Names {
     #[serde(default)]
-    streams: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-struct Consumers {
     total: usize,
     #[serde(default)]
-    consumers: Option<Vec<ServerConsumerInfo>>,
+    streams: Option<Vec<String>>,
+    #[serde(default)]
+    consumers: Option<Vec<String>>,
 }
+
+/// Questions that are asked at once.
+const AT_ONCE: usize = 32;
 
 /// The server's own words about one of our streams.
 pub(super) async fn raw(engine: &JetStream, stream: &Name) -> Result<ServerStreamInfo, Refusal> {
-    engine.ask(format!("STREAM.INFO.{}", server_name(stream)), &json!({})).await
+    engine.look(format!("STREAM.INFO.{}", server_name(stream)), &json!({})).await
 }
 
 pub(super) async fn config(engine: &JetStream, stream: &Name) -> Result<StreamConfig, StreamError> {
@@ -53,14 +48,24 @@ pub(super) async fn taker(engine: &JetStream, subject: &str) -> Result<Option<St
     }
 }
 
+/// All streams of ours, by name. Cheaper in a cluster than to be told all about them, which each of their leaders has to do.
+pub(super) async fn names(engine: &JetStream) -> Result<Vec<Name>, StreamError> {
+    let mut told = Vec::new();
+    loop {
+        let page = engine.look::<Names>("STREAM.NAMES".to_owned(), &json!({ "offset": told.len() })).await.map_err(Refusal::unreachable)?;
+        let names = page.streams.unwrap_or_default();
+        let is_last = names.is_empty();
+        told.extend(names);
+        if is_last || told.len() >= page.total {
+            return Ok(told.iter().filter_map(|name| super::own_name(name)).collect());
+        }
+    }
+}
+
 /// The server's names of the streams that store some of the same subjects.
 pub(super) async fn takers(engine: &JetStream, filter: &str) -> Result<Vec<String>, StreamError> {
-    let names = engine.ask::<Names>("STREAM.NAMES".to_owned(), &json!({ "subject": filter })).await;
-    match names {
-        Ok(names) => Ok(names.streams.unwrap_or_default()),
-        Err(Refusal::Unreachable(reason)) => Err(StreamError::Unreachable { reason }),
-        Err(Refusal::Server(error)) => Err(StreamError::Unreachable { reason: error.to_string().into() }),
-    }
+    let names = engine.look::<Names>("STREAM.NAMES".to_owned(), &json!({ "subject": filter })).await;
+    Ok(names.map_err(Refusal::unreachable)?.streams.unwrap_or_default())
 }
 
 pub(super) async fn stream(engine: &JetStream, stream: &Name) -> Result<StreamInfo, StreamError> {
@@ -68,34 +73,22 @@ pub(super) async fn stream(engine: &JetStream, stream: &Name) -> Result<StreamIn
     describe(engine, &info).await?.ok_or_else(|| foreign(stream))
 }
 
+/// All streams of ours, each asked for by itself: in a cluster, a list of the server's lacks those whose leaders did not answer soon.
 pub(super) async fn streams(engine: &JetStream) -> Result<Vec<StreamInfo>, StreamError> {
-    let mut told = Vec::new();
-    for info in raw_streams(engine).await? {
-        told.extend(describe(engine, &info).await?);
-    }
-    Ok(told)
-}
-
-/// The server's own words about its streams, ours and others'.
-pub(super) async fn raw_streams(engine: &JetStream) -> Result<Vec<ServerStreamInfo>, StreamError> {
-    let mut told = Vec::new();
-    loop {
-        let page = engine.ask::<Streams>("STREAM.LIST".to_owned(), &json!({ "offset": told.len() })).await;
-        let page = page.map_err(|refusal| match refusal {
-            Refusal::Unreachable(reason) => StreamError::Unreachable { reason },
-            Refusal::Server(error) => StreamError::Unreachable { reason: error.to_string().into() },
-        })?;
-        let streams = page.streams.unwrap_or_default();
-        let is_last = streams.is_empty();
-        told.extend(streams);
-        if is_last || told.len() >= page.total {
-            return Ok(told);
-        }
-    }
+    let mut names = names(engine).await?;
+    names.sort_unstable();
+    let ask = async |name: &Name| match raw(engine, name).await {
+        Ok(info) => describe(engine, &info).await,
+        Err(refusal) => Err(refusal.of(name, None)),
+    };
+    let told: Vec<_> = stream::iter(names.iter().map(ask)).buffered(AT_ONCE).collect().await;
+    // One that was deleted since is none, nor is somebody else's.
+    let there = told.into_iter().filter(|told| !matches!(told, Err(StreamError::NoStream { .. })));
+    there.filter_map(Result::transpose).collect()
 }
 
 /// One of our streams with its consumers; `None` of somebody else's.
-async fn describe(engine: &JetStream, info: &ServerStreamInfo) -> Result<Option<StreamInfo>, StreamError> {
+pub(super) async fn describe(engine: &JetStream, info: &ServerStreamInfo) -> Result<Option<StreamInfo>, StreamError> {
     let Some(config) = own_stream(&info.config) else { return Ok(None) };
     let state = &info.state;
     let is_empty = state.messages == 0;
@@ -129,26 +122,34 @@ async fn consumers(engine: &JetStream, stream: &Name) -> Result<Vec<ConsumerInfo
     Ok(told)
 }
 
+/// The server's own words about the consumers of a stream, each asked for by itself, as [`streams`].
 pub(super) async fn raw_consumers(engine: &JetStream, stream: &Name) -> Result<Vec<ServerConsumerInfo>, StreamError> {
-    let mut told = Vec::new();
+    let mut names = Vec::new();
     loop {
-        let verb = format!("CONSUMER.LIST.{}", server_name(stream));
-        let page = engine.ask::<Consumers>(verb, &json!({ "offset": told.len() })).await.map_err(|refusal| refusal.of(stream, None))?;
-        let consumers = page.consumers.unwrap_or_default();
-        if consumers.is_empty() {
-            return Ok(told);
-        }
-        told.extend(consumers);
-        if told.len() >= page.total {
-            return Ok(told);
+        let verb = format!("CONSUMER.NAMES.{}", server_name(stream));
+        let page = engine.look::<Names>(verb, &json!({ "offset": names.len() })).await.map_err(|refusal| refusal.of(stream, None))?;
+        let found = page.consumers.unwrap_or_default();
+        let is_last = found.is_empty();
+        names.extend(found);
+        if is_last || names.len() >= page.total {
+            break;
         }
     }
+    names.sort_unstable();
+    let ask = async |name: &String| {
+        let verb = format!("CONSUMER.INFO.{}.{name}", server_name(stream));
+        engine.look::<ServerConsumerInfo>(verb, &json!({})).await
+    };
+    let told: Vec<_> = stream::iter(names.iter().map(ask)).buffered(AT_ONCE).collect().await;
+    // One that was deleted since is none.
+    let there = told.into_iter().filter(|told| !matches!(told, Err(refusal) if refusal.is(&[ErrorCode::CONSUMER_NOT_FOUND])));
+    there.map(|told| told.map_err(|refusal| refusal.of(stream, None))).collect()
 }
 
 /// A consumer by its name.
 pub(super) async fn of_consumer(engine: &JetStream, stream: &Name, consumer: &Name) -> Result<ConsumerInfo, StreamError> {
     let verb = format!("CONSUMER.INFO.{}.{consumer}", server_name(stream));
-    let info = engine.ask::<ServerConsumerInfo>(verb, &json!({})).await.map_err(|refusal| refusal.of(stream, Some(consumer)))?;
+    let info = engine.look::<ServerConsumerInfo>(verb, &json!({})).await.map_err(|refusal| refusal.of(stream, Some(consumer)))?;
     let foreign = || StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() };
     self::consumer(engine, stream, &info).await.ok_or_else(foreign)
 }

@@ -1,15 +1,21 @@
 //! Making, changing and deleting.
 
+use std::time::Duration;
+
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::Info as ServerConsumerInfo;
 use async_nats::jetstream::stream::Info as ServerStreamInfo;
 use myelin_store::{ConsumerConfig, ConsumerInfo, Name, StreamConfig, StreamInfo};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 use super::super::error::StreamError;
 use super::settings::{self, own_consumer, own_stream};
-use super::{JetStream, attempts, delay, info, own_name, server_name};
+use super::{JetStream, PATIENCE, attempts, delay, info, own_name, refusal, server_name};
+
+/// Between two tries to make what another sidecar makes too.
+const MEETING: Duration = Duration::from_millis(50);
 
 #[derive(Deserialize)]
 struct Done {
@@ -26,32 +32,60 @@ pub(super) async fn put_stream(engine: &JetStream, config: &StreamConfig) -> Res
         let reason = "over NATS the server drops what has to go by itself, and tells nobody";
         return Err(StreamError::Invalid { field: "dead_letter_evicted", reason: reason.into() });
     }
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match make_stream(engine, config).await {
+            Ok(made) => {
+                engine.forget(name, None);
+                let foreign = || StreamError::Closed { stream: name.clone(), cause: "the server keeps no metadata of streams".into() };
+                return info::describe(engine, &made).await?.ok_or_else(foreign);
+            }
+            Err(Refusal::Stream(error)) => return Err(error),
+            Err(Refusal::Server(refusal)) if is_meeting(&refusal) && Instant::now() < end => sleep(MEETING).await,
+            Err(Refusal::Server(refusal)) => return Err(refusal.of(name, None)),
+        }
+    }
+}
+
+/// Another sidecar makes it at the same time: it was not there and now it is, or the other way round, as the servers of a cluster tell each other.
+fn is_meeting(refusal: &refusal::Refusal) -> bool {
+    refusal.is(&[ErrorCode::STREAM_NAME_EXIST, ErrorCode::STREAM_NOT_FOUND])
+}
+
+enum Refusal {
+    Stream(StreamError),
+    Server(refusal::Refusal),
+}
+
+impl From<StreamError> for Refusal {
+    fn from(error: StreamError) -> Self {
+        Self::Stream(error)
+    }
+}
+
+/// The stream as the server has it now.
+async fn make_stream(engine: &JetStream, config: &StreamConfig) -> Result<ServerStreamInfo, Refusal> {
     let has_ttl = engine.0.client.is_server_compatible(2, 11, 0);
     let mut wanted = settings::stream(config, has_ttl, engine.replicas());
-    let is_new = match info::raw(engine, name).await {
-        Ok(found) if own_stream(&found.config).as_ref() == Some(config) => return info::stream(engine, name).await,
+    let verb = match info::raw(engine, &config.name).await {
         Ok(found) => {
-            own_stream(&found.config).map_or(Ok(()), |before| unchanged(&before, config))?;
+            let before = own_stream(&found.config);
+            if before.as_ref() == Some(config) {
+                return Ok(found);
+            }
+            before.map_or(Ok(()), |before| unchanged(&before, config))?;
             // Where delayed messages come from.
             wanted.sources = found.config.sources;
-            false
+            "UPDATE"
         }
-        Err(refusal) if refusal.is(&[ErrorCode::STREAM_NOT_FOUND]) => true,
-        Err(refusal) => return Err(refusal.of(name, None)),
+        Err(refusal) if refusal.is(&[ErrorCode::STREAM_NOT_FOUND]) => "CREATE",
+        Err(refusal) => return Err(Refusal::Server(refusal)),
     };
-    let verb = if is_new { "CREATE" } else { "UPDATE" };
-    let mut made = engine.ask::<ServerStreamInfo>(format!("STREAM.{verb}.{}", wanted.name), &wanted).await;
-    if is_new && matches!(&made, Err(refusal) if refusal.is(&[ErrorCode::STREAM_NAME_EXIST])) {
-        // Another sidecar made it meanwhile.
-        made = engine.ask::<ServerStreamInfo>(format!("STREAM.UPDATE.{}", wanted.name), &wanted).await;
+    match engine.ask(format!("STREAM.{verb}.{}", wanted.name), &wanted).await {
+        Ok(made) => Ok(made),
+        Err(refusal) if refusal.is_overlap() => Err(overlap(engine, config).await.into()),
+        Err(refusal) => Err(Refusal::Server(refusal)),
     }
-    match made {
-        Ok(_) => {}
-        Err(refusal) if refusal.is_overlap() => return Err(overlap(engine, config).await),
-        Err(refusal) => return Err(refusal.of(name, None)),
-    }
-    engine.forget(name, None);
-    info::stream(engine, name).await
 }
 
 /// What was promised to whom has a message stays promised.

@@ -17,6 +17,7 @@ mod hands;
 mod headers;
 mod info;
 mod manage;
+mod pull;
 mod read;
 mod refusal;
 mod settings;
@@ -29,13 +30,13 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::Context;
-use async_nats::jetstream::consumer::PullConsumer;
 use hashbrown::HashMap;
 use myelin_store::{ConsumerConfig, ConsumerInfo, Delivered, Name, Stored, StreamConfig, StreamInfo};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use self::hands::Hands;
+use self::pull::Idle;
 use self::sweep::Sweeps;
 use super::engine::{Failure, Placed, Record, StreamEngine};
 use super::error::{ConsumeError, PublishDurableError, StreamError};
@@ -63,6 +64,7 @@ struct Shared {
     /// What is known of consumers that were worked with. As many as the fleet has; forgotten with their consumer.
     consumers: Mutex<HashMap<(Name, Name), Known>>,
     hands: Mutex<Hands>,
+    idle: Mutex<Idle>,
     /// Held while a round of the sweeper asks the server, which is its only user.
     sweeps: tokio::sync::Mutex<Sweeps>,
 }
@@ -72,7 +74,6 @@ struct Shared {
 struct Known {
     config: Arc<ConsumerConfig>,
     stream: Arc<StreamConfig>,
-    pull: PullConsumer,
 }
 
 impl JetStream {
@@ -90,6 +91,7 @@ impl JetStream {
             replicas,
             consumers: Mutex::default(),
             hands: Mutex::default(),
+            idle: Mutex::default(),
             sweeps: tokio::sync::Mutex::default(),
         }))
     }

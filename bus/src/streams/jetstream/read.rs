@@ -100,7 +100,7 @@ fn pass(stream: &StreamConfig, message: async_nats::Message) -> Option<Passed> {
 }
 
 async fn look(engine: &JetStream, stream: &Name, asked: &Value) -> Result<Option<StreamMessage>, StreamError> {
-    let got = engine.ask::<Got>(format!("STREAM.MSG.GET.{}", server_name(stream)), asked).await;
+    let got = engine.look::<Got>(format!("STREAM.MSG.GET.{}", server_name(stream)), asked).await;
     match got {
         Ok(Got { mut message }) => {
             // The client keeps one value of each name.

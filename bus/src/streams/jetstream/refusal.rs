@@ -1,11 +1,14 @@
 //! What a server answers to its own requests, and what its refusals mean to us.
 
+use std::time::Duration;
+
 use async_nats::jetstream::Error;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::response::Response;
 use myelin_store::Name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 
 use super::super::error::StreamError;
 use super::JetStream;
@@ -16,6 +19,9 @@ const QUEUE_CONSUMER_NOT_UNIQUE: u64 = 10_100;
 const QUEUE_CONSUMERS_UNFILTERED: u64 = 10_099;
 /// Likewise: an update of what cannot be changed.
 const UPDATE_REFUSED: u64 = 10_052;
+
+/// When a question that has no answer is asked again.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// Why a request had no effect.
 #[derive(Debug)]
@@ -42,6 +48,15 @@ impl Refusal {
         matches!(self, Self::Server(error) if error.error_code().0 == number)
     }
 
+    /// What it means where all streams are asked for.
+    pub(super) fn unreachable(self) -> StreamError {
+        let reason = match self {
+            Self::Unreachable(reason) => reason,
+            Self::Server(error) => error.to_string().into(),
+        };
+        StreamError::Unreachable { reason }
+    }
+
     /// What it means where a stream is asked for, and perhaps one of its consumers.
     pub(super) fn of(self, stream: &Name, consumer: Option<&Name>) -> StreamError {
         let error = match self {
@@ -65,6 +80,14 @@ impl Refusal {
 }
 
 impl JetStream {
+    /// As [`ask`](Self::ask), for what may be asked twice: a question about a stream whose servers are choosing who leads has no answer, ever.
+    pub(super) async fn look<T: DeserializeOwned>(&self, verb: String, body: &impl Serialize) -> Result<T, Refusal> {
+        match timeout(FIRST_LOOK, self.ask(verb.clone(), body)).await {
+            Ok(told) => told,
+            Err(_elapsed) => self.ask(verb, body).await,
+        }
+    }
+
     /// One request to the server's own interface.
     pub(super) async fn ask<T: DeserializeOwned>(&self, verb: String, body: &impl Serialize) -> Result<T, Refusal> {
         match self.0.context.request::<_, _, Response<T>>(verb, body).await {

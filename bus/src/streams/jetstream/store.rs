@@ -15,8 +15,10 @@ use bytes::Bytes;
 use myelin_store::{Attempt, Name, StreamConfig};
 use tokio::time::Instant;
 
+use super::super::dead;
 use super::super::engine::Record;
 use super::super::error::{PublishDurableError, StreamError, chain};
+use super::super::step::{self, Step};
 use super::super::verbs::Receipt;
 use super::{JetStream, PATIENCE, delay, headers, info, own_name, read};
 
@@ -27,6 +29,9 @@ const FULL: [&str; 3] = ["maximum messages exceeded", "maximum bytes exceeded", 
 const DUPLICATE_IN_PROCESS: u64 = 10_158;
 /// Between two looks whether it is.
 const IN_PROCESS: Duration = Duration::from_millis(10);
+
+/// Between two tries while nobody leads a stream.
+const NO_LEADER: Duration = Duration::from_millis(50);
 
 pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt, PublishDurableError> {
     let mut map = headers::of_record(&record.headers);
@@ -56,6 +61,11 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
             Ok(stored) => break stored,
             // The servers of a cluster are storing one of the same id just now, for somebody else: soon it is there, or not.
             Err(error) if is_in_process(&error) && Instant::now() < end => tokio::time::sleep(IN_PROCESS).await,
+            // Nobody was there to store it; somebody is soon where a stream takes it, once its servers have chosen who leads.
+            Err(error) if error.kind() == PublishErrorKind::StreamNotFound => match unanswered(engine, record).await {
+                PublishDurableError::Unreachable { .. } if Instant::now() < end => tokio::time::sleep(NO_LEADER).await,
+                error => return Err(error),
+            },
             Err(error) => match (failed(engine, record, &error).await, record.expected_last) {
                 // The servers of a cluster do not say which is the last; it may be one that is being stored, and never will be.
                 (PublishDurableError::WrongLastSequence { last: 0 }, Some(expected)) => match last(engine, record).await? {
@@ -83,7 +93,11 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
 
 async fn publish(engine: &JetStream, subject: &str, map: HeaderMap, payload: Bytes) -> Result<PublishAck, PublishError> {
     let message = PublishMessage::build().payload(payload).headers(map);
-    engine.0.context.send_publish(subject.to_owned(), message).await?.await
+    let sent = engine.0.context.send_publish(subject.to_owned(), message).await?;
+    if dead::is_letter(subject) {
+        step::passed(Step::LetterSent).await;
+    }
+    sent.await
 }
 
 fn server_error(error: &PublishError) -> Option<&async_nats::jetstream::Error> {
@@ -126,7 +140,6 @@ async fn failed(engine: &JetStream, record: &Record, error: &PublishError) -> Pu
     let text = server.map(ToString::to_string).unwrap_or_default();
     let max = engine.0.client.max_payload();
     match (error.kind(), server.map(async_nats::jetstream::Error::error_code)) {
-        (PublishErrorKind::StreamNotFound, _) => unanswered(engine, record).await,
         (PublishErrorKind::WrongLastSequence, _) => PublishDurableError::WrongLastSequence { last: number_in(&text) },
         (PublishErrorKind::MaxPayloadExceeded, _) => PublishDurableError::TooLarge { size: record.payload.len(), max },
         (_, Some(ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)) => {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use async_nats::datetime::DateTime;
 use futures_util::future::try_join_all;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use myelin_store::{Attempt, ConsumerConfig, Name, Retention, Stored, StreamConfig, Unsettled};
 use tokio::time::Instant;
 
@@ -25,6 +25,9 @@ use super::{JetStream, attempts, info, manage, read};
 
 /// Between two looks which streams there are. One that was made is swept from then on.
 const LIST_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Every so many looks, those that were not swept are asked whether they want to be now: once a minute.
+const LOOKS_OF_ALL: u64 = 12;
 
 /// Messages that are remembered of a stream: those that expire first. The rest is read again when there is room for it.
 const DUE_MAX: usize = 65_536;
@@ -41,6 +44,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Sweeps {
     streams: HashMap<Name, Sweep>,
     listed: Option<Instant>,
+    looks: u64,
+    /// Streams that are not swept.
+    others: HashSet<Name>,
 }
 
 /// One stream.
@@ -87,19 +93,7 @@ impl JetStream {
     pub(crate) async fn swept(&self) -> Result<Vec<StreamConfig>, StreamError> {
         let mut sweeps = self.0.sweeps.lock().await;
         if sweeps.listed.is_none_or(|listed| listed.elapsed() >= LIST_INTERVAL) {
-            let found = info::raw_streams(self).await?;
-            let ours = found.iter().filter_map(|info| Some((own_stream(&info.config)?, info.created)));
-            let mut before = std::mem::take(&mut sweeps.streams);
-            for (config, made) in ours.filter(|(config, _)| config.dead_letter_expired) {
-                let known = before.remove(&config.name).filter(|sweep| sweep.made == made);
-                let mut sweep = known.unwrap_or_else(|| Sweep::of(config.clone(), made));
-                if sweep.config.age_max != config.age_max {
-                    // Everything expires at another time.
-                    sweep = Sweep::of(config.clone(), made);
-                }
-                sweep.config = config;
-                sweeps.streams.insert(sweep.config.name.clone(), sweep);
-            }
+            sweeps.list(self).await?;
             sweeps.listed = Some(Instant::now());
         }
         Ok(sweeps.streams.values().map(|sweep| sweep.config.clone()).collect())
@@ -153,6 +147,43 @@ impl JetStream {
             }
         }
         Ok(())
+    }
+}
+
+impl Sweeps {
+    /// Learns which streams there are.
+    async fn list(&mut self, engine: &JetStream) -> Result<(), StreamError> {
+        let mut names = info::names(engine).await?;
+        self.looks += 1;
+        if self.looks % LOOKS_OF_ALL == 0 {
+            self.others.clear();
+        }
+        self.others.retain(|name| names.contains(name));
+        self.streams.retain(|name, _| names.contains(name));
+        names.retain(|name| !self.others.contains(name));
+        for name in names {
+            let Ok(info) = info::raw(engine, &name).await else {
+                // Gone since, or without a leader: the next look finds it.
+                continue;
+            };
+            match own_stream(&info.config).filter(|config| config.dead_letter_expired) {
+                Some(config) => self.follow(config, info.created),
+                None => {
+                    self.streams.remove(&name);
+                    self.others.insert(name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self, config: StreamConfig, made: DateTime) {
+        let known = self.streams.remove(&config.name);
+        // With another age, everything expires at another time.
+        let known = known.filter(|sweep| sweep.made == made && sweep.config.age_max == config.age_max);
+        let mut sweep = known.unwrap_or_else(|| Sweep::of(config.clone(), made));
+        sweep.config = config;
+        self.streams.insert(sweep.config.name.clone(), sweep);
     }
 }
 

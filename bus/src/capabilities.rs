@@ -57,7 +57,7 @@ impl Bus {
         let has_streams = matches!(storage, Storage::Store | Storage::Sidecar);
         Capabilities {
             storage,
-            block_holds_publisher: matches!(shared.engine, Engine::Embedded(_) | Engine::Linked(_)),
+            block_holds_publisher: matches!(shared.engine, Engine::Embedded(_)),
             worker_death_noticed_by_connection: has_streams,
             stale_acks_told: has_streams,
             plain_publishes_checked: has_streams,

@@ -23,6 +23,7 @@ mod pool;
 mod request;
 mod session;
 mod sessions;
+mod way;
 
 use std::sync::Arc;
 

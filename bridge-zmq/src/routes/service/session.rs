@@ -19,7 +19,8 @@ use crate::front::{DisconnectReason, Peer, PeerHandler, SubscriptionChange};
 #[derive(Debug)]
 pub(super) struct Session {
     context: RouteContext,
-    reply: Option<ReplyTo>,
+    /// Where what the agent says goes: see [`Session::renew`].
+    reply: Mutex<Option<ReplyTo>>,
     identity: Bytes,
     is_blob: bool,
     /// Answer once, then close: the caller has no connection whose end would tell.
@@ -54,7 +55,7 @@ impl Session {
             identity: identity.unwrap_or_default(),
             is_blob: matches!(request.body, Body::Blob(_)),
             is_anonymous: caller.is_none(),
-            reply: request.reply.clone(),
+            reply: Mutex::new(request.reply.clone()),
             answered: CancellationToken::new(),
             owed: AtomicUsize::new(0),
             link: Mutex::new(Link::Opening(Waiting::default())),
@@ -73,7 +74,7 @@ impl Session {
     /// What ends the conversation: the caller's end, or the one answer for a caller that has none. A request without a reply address is over once
     /// it is sent.
     pub(super) fn over(&self, caller: Option<&Caller>) -> CancellationToken {
-        if self.reply.is_none() {
+        if self.reply.lock().is_none() {
             self.answered.cancel();
         }
         caller.map_or_else(|| self.answered.clone(), |caller| caller.gone.clone())
@@ -81,10 +82,23 @@ impl Session {
 
     /// Replies that the agent owes, if the caller is still there.
     pub(super) fn owed(&self) -> usize {
-        if self.reply.as_ref().is_some_and(is_awaited) { self.owed.load(Ordering::Relaxed) } else { 0 }
+        if self.reply.lock().as_ref().is_some_and(is_awaited) { self.owed.load(Ordering::Relaxed) } else { 0 }
+    }
+
+    /// Keeps the address of the caller's latest request. Those of a caller on another machine are valid for a time only, and what an agent says long
+    /// after the first request would reach nobody.
+    ///
+    /// Requests that are told apart are of callers here, whose addresses last; the watch over them takes what comes to one address a second
+    /// time for the oldest of them.
+    fn renew(&self, request: &Request) {
+        let is_told_apart = |reply: &ReplyTo| reply.caller().is_some_and(|caller| caller.request != 0);
+        if let Some(latest) = request.reply.as_ref().filter(|reply| !is_told_apart(reply)) {
+            *self.reply.lock() = Some(latest.clone());
+        }
     }
 
     pub(super) fn send(&self, request: &Request) -> Option<Pressure> {
+        self.renew(request);
         if request.has_delimiter() {
             self.owed.fetch_add(1, Ordering::Relaxed);
         }
@@ -152,7 +166,8 @@ impl PeerHandler for Session {
             if self.is_anonymous && self.answered.is_cancelled() {
                 return None;
             }
-            if let (Some(reply), Body::Frames(frames)) = (&self.reply, body) {
+            let reply = self.reply.lock().clone();
+            if let (Some(reply), Body::Frames(frames)) = (reply, body) {
                 reply.respond(&self.context.bus, in_callers_form(self.is_blob, frames));
             }
             if self.is_anonymous {

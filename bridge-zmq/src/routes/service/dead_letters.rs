@@ -15,7 +15,7 @@
 //! says how far it came. A fail-fast reply of the route is no reply here. Requests of bus clients are theirs to watch.
 //!
 //! A REQ waits for each reply, so its request is known exactly; so are those of a DEALER at REP agents. What ROUTER agents answer to a DEALER is
-//! taken for the oldest request that has no reply, and if they are on another machine, the first of the answers for the latest.
+//! taken for the oldest request that has no reply.
 //!
 //! Bounds: as many bytes and requests watched as may wait for the route's agents, and as many again on their way to the disk. Beyond
 //! that requests are served and not watched, and letters are not kept; both are counted. A stop of the sidecar keeps the letters there are; requests

@@ -182,6 +182,11 @@ impl Service {
         }
     }
 
+    /// Whether other machines serve it too. If they do, requests do not wait here while no agent of this machine is connected.
+    pub(in crate::routes) fn set_elsewhere(&self, is_elsewhere: bool) {
+        self.agents.set_elsewhere(is_elsewhere);
+    }
+
     /// Agents that are connected now.
     #[must_use]
     pub fn agents_connected(&self) -> usize {

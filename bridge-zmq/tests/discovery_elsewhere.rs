@@ -48,13 +48,10 @@ impl Machine {
     }
 
     async fn in_dir(bus: &Bus, host: &str, dir: TempDir) -> Self {
-        let machine = Self::alone(bus, dir).await;
-        machine.discovery.join(bus, ElsewhereConfig::new(host)).await.unwrap();
-        machine
+        Self::configured(bus, host, dir, |_| {}).await
     }
 
-    /// One that has not joined the others.
-    async fn alone(bus: &Bus, dir: TempDir) -> Self {
+    async fn configured(bus: &Bus, host: &str, dir: TempDir, configure: impl FnOnce(&mut DiscoveryConfig)) -> Self {
         let context = RouteContext { bus: bus.clone(), ..context() };
         let config = FleetConfig { host: LOCAL, ports: ports(), service: ServiceConfig::default() };
         let fleet = Fleet::new(&context, config);
@@ -63,8 +60,10 @@ impl Machine {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         // Verdicts that count for no time make every lookup look.
-        let config = DiscoveryConfig { connect_trusted: Duration::ZERO, ..DiscoveryConfig::new(dir.path()) };
+        let mut config = DiscoveryConfig { connect_trusted: Duration::ZERO, ..DiscoveryConfig::new(dir.path()) };
+        configure(&mut config);
         let discovery = Discovery::start(config, fleet.attacher(), metrics, &tracker, token.clone()).await.unwrap();
+        discovery.join(bus, ElsewhereConfig::new(host)).await.unwrap();
         Self { dir, context, fleet, discovery, metrics: registry, tracker, token }
     }
 
@@ -296,6 +295,18 @@ async fn a_machine_that_leaves_takes_its_names_along_and_their_ports_wait() {
     assert_eq!(other.find("TTS").await, ports);
     until("its agent is connected", || one.fleet.members().iter().all(|member| member.connected == 1)).await;
     is_answered(ports.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_the_operator_gave_to_a_route_is_not_another_machines() {
+    let bus = Bus::embedded(EmbeddedConfig::default());
+    let one = Machine::new(&bus, "main-pc").await;
+    let reserve = |config: &mut DiscoveryConfig| config.reserved_names = vec!["hub".to_owned()];
+    let other = Machine::configured(&bus, "pc2", TempDir::new().unwrap(), reserve).await;
+    know_each_other(&one, &other).await;
+    let (agent, _) = one.agent().await;
+    one.register("hub", &agent, None).await;
+    assert_eq!(other.refuses("hub").await, "Agent hub not found");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -116,6 +116,10 @@ impl Discovery {
         let Some(Beyond { has_health, card, last_registered }) = elsewhere.find(name).await? else {
             return Some(Err(LookupError::Unreachable));
         };
+        // What the operator of this machine gave to something else, no other machine may take.
+        if self.inner.registry.lock().is_reserved(name, has_health) {
+            return None;
+        }
         let opened = self.open(name, has_health).await.map_err(LookupError::Attach);
         if opened.is_ok() {
             self.inner.attacher.locate(name, elsewhere.host_of(name.as_str()).as_deref());

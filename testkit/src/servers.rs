@@ -1,8 +1,10 @@
 //! Real servers of others: one `nats-server`, one `redis-server`.
 
 use crate::free_port;
+use crate::hosts::Host;
 use crate::process::Process;
 use crate::wait::PATIENCE;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -11,7 +13,7 @@ use tempfile::TempDir;
 pub struct NatsServer {
     // Before the directory: the process has to end before its files go.
     process: Process,
-    port: u16,
+    address: SocketAddr,
     _home: TempDir,
 }
 
@@ -23,20 +25,36 @@ impl NatsServer {
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
+        Self::launch(Ipv4Addr::LOCALHOST)
+    }
+
+    /// Starts it on a host, where all other hosts reach it.
+    ///
+    /// # Panics
+    /// As [`NatsServer::start`].
+    #[must_use]
+    #[track_caller]
+    pub fn start_on(host: &Host) -> Self {
+        host.enter(|| Self::launch(host.address()))
+    }
+
+    #[track_caller]
+    fn launch(address: Ipv4Addr) -> Self {
         let home = TempDir::new().expect("a temporary directory can be created");
-        let port = free_port();
+        let address = SocketAddr::from((address, free_port()));
         let mut command = Command::new("nats-server");
-        command.args(["--addr", "127.0.0.1", "--port", &port.to_string(), "--jetstream", "--store_dir"]).arg(home.path());
+        command.args(["--addr", &address.ip().to_string(), "--port", &address.port().to_string()]);
+        command.args(["--jetstream", "--store_dir"]).arg(home.path());
         installed("nats-server", "go install github.com/nats-io/nats-server/v2@latest");
         let process = Process::spawn("nats-server", &mut command);
         process.wait_line("readiness", PATIENCE, |line| line.contains("Server is ready").then_some(()));
-        Self { process, port, _home: home }
+        Self { process, address, _home: home }
     }
 
     /// Where clients connect.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}", self.address)
     }
 
     /// The process, to freeze or to kill.

@@ -1,5 +1,6 @@
 //! Python agents of `testkit/agents`, which print JSON lines and take JSON lines.
 
+use crate::hosts::{Host, on};
 use crate::process::Process;
 use crate::python::python;
 use crate::wait::PATIENCE;
@@ -22,6 +23,7 @@ pub struct Agent {
 pub struct AgentBuilder {
     name: String,
     command: Command,
+    host: Option<Host>,
 }
 
 impl Agent {
@@ -32,7 +34,7 @@ impl Agent {
     #[must_use]
     #[track_caller]
     pub fn script(name: &str) -> AgentBuilder {
-        AgentBuilder { name: name.to_owned(), command: Self::program(name) }
+        AgentBuilder { name: name.to_owned(), command: Self::program(name), host: None }
     }
 
     /// The command that starts a script, for tests that start other programs the same way.
@@ -142,6 +144,13 @@ impl AgentBuilder {
         self
     }
 
+    /// Runs it on this host, instead of where the test is. Options are as before: agents bind loopback unless told otherwise.
+    #[must_use]
+    pub fn on(mut self, host: &Host) -> Self {
+        self.host = Some(host.clone());
+        self
+    }
+
     /// Starts the agent and waits until it is `ready`: its sockets are bound, or connecting.
     ///
     /// # Panics
@@ -149,7 +158,8 @@ impl AgentBuilder {
     #[must_use]
     #[track_caller]
     pub fn start(mut self) -> Agent {
-        let agent = Agent { process: Process::spawn(&self.name, &mut self.command) };
+        let process = on(self.host.as_ref(), || Process::spawn(&self.name, &mut self.command));
+        let agent = Agent { process };
         agent.event("ready");
         agent
     }

@@ -2,7 +2,7 @@
 //! and peers that speak ZMTP byte by byte. Everything started here is killed on drop.
 //!
 //! Where to read: [`Sidecar`] (the binary under test) → [`Agent`] (a Python agent that prints JSON lines) →
-//! [`Process`] (what both are) → [`zmtp`] (peers made of bytes, for vectors and for load).
+//! [`Process`] (what both are) → [`zmtp`] (peers made of bytes, for vectors and for load) → [`Hosts`] (several machines on one).
 //!
 //! What this is **not**: it names no crate of ours, so it sees exactly what a user sees. It has no async runtime,
 //! and it never retries a step that failed.
@@ -20,6 +20,7 @@ pub mod fleet;
 pub mod flow;
 pub mod hex;
 pub mod hostile;
+mod hosts;
 pub mod http;
 pub mod load;
 mod memory;
@@ -36,6 +37,7 @@ pub mod zmtp;
 
 pub use agent::{Agent, AgentBuilder, frames, text};
 pub use binary::{loadtest_binary, myelin_binary};
+pub use hosts::{Cable, Host, Hosts, NoNetem, Traffic};
 pub use memory::Memory;
 pub use ports::{free_port, free_ports};
 pub use process::Process;

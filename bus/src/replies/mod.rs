@@ -172,9 +172,21 @@ impl Replies {
         if self.unserved.get().is_some_and(|unserved| (unserved.0)(subject)) {
             return;
         }
-        if let Some(Address::Slot(token)) = self.address(subject) {
-            self.finish(token, Outcome::NoResponders);
+        match self.address(subject) {
+            Some(Address::Slot(token)) => self.unserved(token),
+            Some(Address::Sink(sink)) => {
+                // A request that waits counts it by itself.
+                self.metrics.no_responders.inc();
+                sink.unserved();
+            }
+            // Nobody waits any more.
+            None => {}
         }
+    }
+
+    /// Ends a request that nobody serves.
+    pub(crate) fn unserved(&self, token: Token) {
+        self.finish(token, Outcome::NoResponders);
     }
 
     fn address(&self, subject: &Subject) -> Option<Address> {

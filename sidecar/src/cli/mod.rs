@@ -7,6 +7,7 @@ mod consumer;
 mod dlq;
 mod doctor;
 mod failure;
+mod health;
 mod import;
 mod logs;
 mod output;
@@ -57,6 +58,7 @@ enum Verb {
     Consumer(consumer::Args),
     Dlq(dlq::Args),
     Doctor(doctor::Args),
+    Health(health::Args),
     Config(config::Args),
     Import(import::Args),
 }
@@ -96,6 +98,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Consumer(args) => server::block_on(consumer::run(args)),
         Verb::Dlq(args) => server::block_on(dlq::run(args)),
         Verb::Doctor(args) => doctor::run(args),
+        Verb::Health(args) => health::run(args),
         Verb::Config(args) => config::run(args),
         Verb::Import(args) => import::run(args),
     }

@@ -1,6 +1,6 @@
 //! The consumers' sockets: who comes, what they answer, who goes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,8 +24,8 @@ const BARRIER: &[u8; 8] = b"pipeline";
 #[derive(Debug)]
 pub(super) struct Consumers {
     context: RouteContext,
-    /// The worker whose deliveries they share.
-    pub(super) consumer: Consumer,
+    /// The worker whose deliveries they share, once the stream is there.
+    consumer: OnceLock<Consumer>,
     pub(super) patience: Patience,
     /// How long a peer may take for its first PONG.
     first_answer: Duration,
@@ -38,7 +38,7 @@ pub(super) struct Consumers {
 }
 
 impl Consumers {
-    pub(super) fn new(context: &RouteContext, consumer: Consumer, ack_wait: Duration) -> Self {
+    pub(super) fn new(context: &RouteContext, ack_wait: Duration) -> Self {
         let config = context.front.config();
         let heartbeat = config.heartbeat;
         let answer = |HeartbeatConfig { interval, missed_max }: HeartbeatConfig| interval * missed_max.max(1);
@@ -46,7 +46,7 @@ impl Consumers {
             Patience { ack_wait, silence: heartbeat.map(|heartbeat| heartbeat.interval), answer: heartbeat.map_or(Duration::MAX, answer) };
         Self {
             context: context.clone(),
-            consumer,
+            consumer: OnceLock::new(),
             patience,
             first_answer: config.handshake_timeout,
             missed_max: heartbeat.map_or(0, |heartbeat| heartbeat.missed_max),
@@ -54,6 +54,16 @@ impl Consumers {
             turned: Notify::new(),
             taken: Notify::new(),
         }
+    }
+
+    /// The stream is there.
+    pub(super) fn begin(&self, consumer: Consumer) {
+        self.consumer.get_or_init(|| consumer);
+    }
+
+    /// The worker whose deliveries they share. Nothing is delivered before it is there.
+    pub(super) fn consumer(&self) -> &Consumer {
+        self.consumer.get().expect("messages are taken, acked and given back only after the stream was made")
     }
 
     /// Intervals without an answer after which a consumer with nothing in hand is dead.
@@ -205,7 +215,10 @@ impl PeerHandler for Consumers {
         let left = self.with(|line| line.leave(peer.id().get()));
         self.mark(peer, false);
         if let Some(place) = left {
-            self.consumer.release_all(&place.seat.leases());
+            let leases = place.seat.leases();
+            if !leases.is_empty() {
+                self.consumer().release_all(&leases);
+            }
         }
         self.turned.notify_waiters();
     }

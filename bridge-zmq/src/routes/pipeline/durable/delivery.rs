@@ -30,7 +30,7 @@ pub(super) async fn deliver(consumers: Arc<Consumers>, kept: Arc<Kept>) {
         }
         // What one consumer may have is read from the disk at once, however many there are.
         let (messages, bytes) = (messages.min(MESSAGES_MAX), bytes.min(BYTES_MAX) as u64);
-        match consumers.consumer.fetch_within(messages, bytes, turned).await {
+        match consumers.consumer().fetch_within(messages, bytes, turned).await {
             Ok(jobs) => {
                 if std::mem::take(&mut is_told) {
                     info!(pipeline = %kept.subject, "messages are delivered again");

@@ -43,7 +43,7 @@ pub(super) async fn settle(consumers: Arc<Consumers>) {
 async fn ack(consumers: &Consumers, leases: &[Lease]) {
     let mut is_told = false;
     while !leases.is_empty() {
-        match consumers.consumer.ack_all(leases).await {
+        match consumers.consumer().ack_all(leases).await {
             // Or gone with their stream.
             Ok(_) | Err(ConsumeError::Stream(StreamError::NoStream { .. } | StreamError::NoConsumer { .. })) => return,
             Err(error) if is_told => drop(error),
@@ -58,7 +58,7 @@ async fn ack(consumers: &Consumers, leases: &[Lease]) {
 
 async fn extend(consumers: &Consumers, leases: &[Lease]) {
     if !leases.is_empty()
-        && let Err(error) = consumers.consumer.extend_all(leases).await
+        && let Err(error) = consumers.consumer().extend_all(leases).await
     {
         tracing::debug!(%error, "consumers got no more time: they are served again");
     }

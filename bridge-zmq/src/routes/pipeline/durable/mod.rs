@@ -34,6 +34,7 @@ mod intake;
 mod keeper;
 mod line;
 mod seat;
+mod start;
 mod store;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use std::time::Duration;
 use myelin_bus::outlet::Queued;
 use myelin_bus::streams::Name;
 use myelin_bus::wire::Subject;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -84,17 +86,27 @@ pub(super) struct Durable {
 impl Durable {
     pub(super) async fn open(context: &RouteContext, name: &str, subject: &Subject, config: DurableConfig) -> Result<Self, RouteError> {
         let kept = Kept::new(context.bus.clone(), name, subject.clone(), config);
-        let consumer = kept.ensure().await?;
+        let consumer = start::begin(&kept).await?;
         let stream = kept.stream().clone();
         let ack_wait = kept.ack_wait();
         let kept = Arc::new(kept);
         let end = CancellationToken::new();
         let leasing = end.child_token();
         let intake = Arc::new(Intake::new(Arc::clone(&kept), context.metrics.clone()));
-        let consumers = Arc::new(Consumers::new(context, consumer, ack_wait));
-        spawn(context, &end, intake::store(Arc::clone(&intake)));
-        spawn(context, &leasing, delivery::deliver(Arc::clone(&consumers), kept));
-        spawn(context, &end, keeper::settle(Arc::clone(&consumers)));
+        let consumers = Arc::new(Consumers::new(context, ack_wait));
+        let (begun, begins) = watch::channel(false);
+        let (beginning, store) = (Arc::clone(&consumers), Arc::clone(&kept));
+        spawn(context, &end, async move {
+            let consumer = match consumer {
+                Some(consumer) => consumer,
+                None => start::begin_late(&store).await,
+            };
+            beginning.begin(consumer);
+            begun.send_replace(true);
+        });
+        spawn(context, &end, once(begins.clone(), intake::store(Arc::clone(&intake))));
+        spawn(context, &leasing, once(begins.clone(), delivery::deliver(Arc::clone(&consumers), kept)));
+        spawn(context, &end, once(begins, keeper::settle(Arc::clone(&consumers))));
         spawn(context, &end, keeper::look_after(Arc::clone(&consumers)));
         let linger = context.front.config().linger;
         Ok(Self { stream, intake, consumers, leasing, linger, _end: end.drop_guard() })
@@ -131,6 +143,14 @@ impl Durable {
         let patience = end.min(Instant::now() + self.linger);
         drop(tokio::time::timeout_at(patience, self.consumers.idle()).await);
         is_stored
+    }
+}
+
+/// Does it once the stream is there.
+async fn once(mut begins: watch::Receiver<bool>, task: impl Future<Output = ()> + Send) {
+    // Without a sender everything has ended.
+    if begins.wait_for(|begun| *begun).await.is_ok() {
+        task.await;
     }
 }
 

@@ -1,10 +1,8 @@
 //! Real servers of others: one `redis-server`.
 
 use crate::free_port;
-use crate::hosts::Host;
 use crate::process::Process;
 use crate::wait::PATIENCE;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use tempfile::TempDir;
 

@@ -12,62 +12,62 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// How long anything may take that has an end.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// For how long nothing has to come where nothing may.
-pub const QUIET: Duration = Duration::from_millis(300);
+pub(crate) const QUIET: Duration = Duration::from_millis(300);
 
 /// A machine that reaches the servers.
-pub async fn machine(server: &NatsServer) -> Bus {
+pub(crate) async fn machine(server: &NatsServer) -> Bus {
     let bus = unconnected(&server.url()).await;
     until("the machine is linked", || bus.is_connected()).await;
     bus
 }
 
 /// A machine that has not reached a server yet.
-pub async fn unconnected(url: &str) -> Bus {
+pub(crate) async fn unconnected(url: &str) -> Bus {
     let mut config = LinkedConfig::new(NatsConfig::new([url]));
     config.leased = vec![filter("topic.>")];
     config.private = vec![filter("private.>")];
     Bus::linked(config).await.expect("a bus")
 }
 
-pub fn subject(text: &str) -> Subject {
+pub(crate) fn subject(text: &str) -> Subject {
     Subject::new(text).expect("a subject")
 }
 
-pub fn filter(text: &str) -> Filter {
+pub(crate) fn filter(text: &str) -> Filter {
     Filter::new(text).expect("a filter")
 }
 
-pub fn group(name: &str) -> SubscribeOptions {
+pub(crate) fn group(name: &str) -> SubscribeOptions {
     SubscribeOptions::default().group(QueueGroup::new(name).expect("a name"))
 }
 
-pub fn text(body: &Body) -> String {
+pub(crate) fn text(body: &Body) -> String {
     match body {
         Body::Blob(blob) => String::from_utf8_lossy(blob).into_owned(),
         Body::Frames(frames) => frames.slices().map(|frame| String::from_utf8_lossy(frame).into_owned()).collect::<Vec<_>>().join("|"),
     }
 }
 
-pub async fn ask(bus: &Bus, to: &str, what: &str) -> String {
+pub(crate) async fn ask(bus: &Bus, to: &str, what: &str) -> String {
     let answer = bus.request(&subject(to), Body::from(what.to_owned()), PATIENCE).await;
     answer.map_or_else(|error| error.to_string(), |message| text(&message.body))
 }
 
-pub async fn next(subscription: &mut myelin_bus::Subscription) -> Message {
+pub(crate) async fn next(subscription: &mut myelin_bus::Subscription) -> Message {
     timeout(PATIENCE, subscription.next()).await.expect("in time").expect("the subscription goes on")
 }
 
 /// Nothing comes.
-pub async fn silent(subscription: &mut myelin_bus::Subscription) {
+pub(crate) async fn silent(subscription: &mut myelin_bus::Subscription) {
     if let Ok(message) = timeout(QUIET, subscription.next()).await {
         panic!("nothing was to come: {message:?}");
     }
 }
 
-pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let waiting = async {
         while !holds() {
             sleep(Duration::from_millis(5)).await;
@@ -77,10 +77,10 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Answers with a name, and can be busy.
-pub struct Agent {
-    pub bus: Bus,
-    pub name: &'static str,
-    pub is_busy: std::sync::Arc<std::sync::atomic::AtomicBool>,
+pub(crate) struct Agent {
+    pub(crate) bus: Bus,
+    pub(crate) name: &'static str,
+    pub(crate) is_busy: std::sync::Arc<std::sync::atomic::AtomicBool>,
 }
 
 impl InlineHandler for Agent {
@@ -100,7 +100,11 @@ impl InlineHandler for Agent {
 }
 
 /// An agent of `to` on a machine, and its switch to be busy.
-pub async fn agent(bus: &Bus, to: &str, name: &'static str) -> (myelin_bus::InlineSubscription, std::sync::Arc<std::sync::atomic::AtomicBool>) {
+pub(crate) async fn agent(
+    bus: &Bus,
+    to: &str,
+    name: &'static str,
+) -> (myelin_bus::InlineSubscription, std::sync::Arc<std::sync::atomic::AtomicBool>) {
     let is_busy = std::sync::Arc::default();
     let agent = Agent { bus: bus.clone(), name, is_busy: std::sync::Arc::clone(&is_busy) };
     let group = QueueGroup::new("agents").expect("a name");
@@ -110,20 +114,20 @@ pub async fn agent(bus: &Bus, to: &str, name: &'static str) -> (myelin_bus::Inli
 }
 
 /// A connection that asks, and what it is answered.
-pub struct Connection {
-    pub reply: ReplyTo,
-    pub answers: tokio::sync::mpsc::UnboundedReceiver<String>,
-    pub gone: CancellationToken,
+pub(crate) struct Connection {
+    pub(crate) reply: ReplyTo,
+    pub(crate) answers: tokio::sync::mpsc::UnboundedReceiver<String>,
+    pub(crate) gone: CancellationToken,
 }
 
 impl Connection {
     /// The next answer.
-    pub async fn next(&mut self) -> String {
+    pub(crate) async fn next(&mut self) -> String {
         timeout(PATIENCE, self.answers.recv()).await.expect("in time").expect("an answer")
     }
 }
 
-pub fn connection(number: u64, identity: &'static [u8]) -> Connection {
+pub(crate) fn connection(number: u64, identity: &'static [u8]) -> Connection {
     let (sender, answers) = tokio::sync::mpsc::unbounded_channel();
     let gone = CancellationToken::new();
     let caller = Caller { connection: number, identity: identity.into(), request: 0, gone: gone.clone() };
@@ -132,7 +136,7 @@ pub fn connection(number: u64, identity: &'static [u8]) -> Connection {
 }
 
 /// Everything that crosses on some subjects, as a foreign client sees it.
-pub async fn witness(server: &NatsServer, filter: &str) -> async_nats::Subscriber {
+pub(crate) async fn witness(server: &NatsServer, filter: &str) -> async_nats::Subscriber {
     let client = async_nats::connect(server.url()).await.expect("connected");
     let subscriber = client.subscribe(filter.to_owned()).await.expect("subscribed");
     client.flush().await.expect("flushed");
@@ -142,7 +146,7 @@ pub async fn witness(server: &NatsServer, filter: &str) -> async_nats::Subscribe
 }
 
 /// What a witness has seen by now, once `last` has come.
-pub async fn seen_until(witness: &mut async_nats::Subscriber, last: &str) -> Vec<String> {
+pub(crate) async fn seen_until(witness: &mut async_nats::Subscriber, last: &str) -> Vec<String> {
     let mut seen = Vec::new();
     loop {
         let message = timeout(PATIENCE, witness.next()).await.expect("in time").expect("the connection stands");
@@ -155,7 +159,7 @@ pub async fn seen_until(witness: &mut async_nats::Subscriber, last: &str) -> Vec
 }
 
 /// Asks until there is an answer.
-pub async fn until_some<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until_some<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
             if let Some(found) = ask().await {

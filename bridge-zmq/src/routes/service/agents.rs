@@ -14,6 +14,7 @@ use super::super::RouteContext;
 use super::ServiceConfig;
 use super::dead_letters::DeadLetters;
 use super::fair_queue::CallerId;
+use super::on_bus::OnBus;
 use super::pool::{Placed, Placement, Pool, ReplicaId, ReplicaKind};
 use super::request::{Correlation, Owed, Request, correlation_frame, split_correlation};
 use super::sessions::Sessions;
@@ -28,6 +29,8 @@ pub(super) struct Agents {
     config: Arc<ServiceConfig>,
     /// Where requests without a reply are kept.
     letters: Option<Arc<DeadLetters>>,
+    /// Told how many agents there are.
+    on_bus: Arc<OnBus>,
     state: Mutex<State>,
     /// Itself, for the sessions of ROUTER agents to report to.
     this: Weak<Self>,
@@ -60,7 +63,13 @@ enum Dispatch {
 }
 
 impl Agents {
-    pub(super) fn new(context: RouteContext, name: &str, config: Arc<ServiceConfig>, letters: Option<Arc<DeadLetters>>) -> Arc<Self> {
+    pub(super) fn new(
+        context: RouteContext,
+        name: &str,
+        config: Arc<ServiceConfig>,
+        letters: Option<Arc<DeadLetters>>,
+        on_bus: Arc<OnBus>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             name: name.to_owned(),
@@ -74,6 +83,7 @@ impl Agents {
             }),
             config,
             letters,
+            on_bus,
             anonymous: AtomicU64::new(0),
             is_elsewhere: AtomicBool::new(false),
         })
@@ -275,6 +285,10 @@ impl InlineHandler for Handler {
         // Whoever has left for another machine has taken its callers along: they do not wait for it here.
         if state.links.is_empty() && self.0.is_elsewhere.load(Ordering::Relaxed) { usize::MAX } else { state.pool.load() }
     }
+
+    fn is_busy(&self) -> bool {
+        self.0.state.lock().pool.is_busy()
+    }
 }
 
 impl Agents {
@@ -290,10 +304,13 @@ impl Agents {
         };
         tracing::info!(service = self.name, agent = %at, socket = %peer.socket_type(), "agent attached");
         let mut state = self.state.lock();
-        state.links.insert(replica, link);
+        let is_new = state.links.insert(replica, link).is_none();
         let placed = state.pool.attached(replica, kind);
         let dispatches: Vec<_> = placed.into_iter().filter_map(|placement| self.prepare(&mut state, placement)).collect();
         drop(state);
+        if is_new {
+            self.on_bus.attached();
+        }
         for dispatch in dispatches {
             drop(self.send(dispatch));
         }
@@ -320,6 +337,7 @@ impl Agents {
             // It was turned away.
             return;
         }
+        self.on_bus.detached();
         tracing::info!(service = self.name, agent = %peer.remote(), %reason, unanswered = lost.len(), "agent detached");
         self.abandon(abandoned);
         self.context.metrics.requests_unanswered.inc_by(lost.len() as u64);

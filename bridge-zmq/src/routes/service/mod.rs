@@ -19,6 +19,7 @@ mod fair_queue;
 mod identities;
 mod links;
 mod named;
+mod on_bus;
 mod pool;
 mod request;
 mod session;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 
 use myelin_bus::outlet::{OutletConfig, Queued};
 use myelin_bus::wire::{QueueGroup, Subject};
-use myelin_bus::{InlineSubscription, Overflow};
+use myelin_bus::Overflow;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::fair_queue::QueueBounds;
@@ -39,6 +40,7 @@ use self::agents::Agents;
 use self::callers::Callers;
 use self::dead_letters::DeadLetters;
 use self::links::{BoundAgents, ConnectedAgents};
+use self::on_bus::OnBus;
 use super::{RouteContext, RouteError};
 use crate::front::{BindError, Connector, Endpoint, Front, Listener, SocketType};
 
@@ -86,7 +88,7 @@ pub struct Service {
     letters: Option<Arc<DeadLetters>>,
     _end: DropGuard,
     /// Present from the first agent on: a service without agents must not take requests from machines that have some.
-    on_bus: parking_lot::Mutex<Option<InlineSubscription>>,
+    on_bus: Arc<OnBus>,
 }
 
 impl Service {
@@ -111,10 +113,10 @@ impl Service {
             });
             letters
         });
-        let agents = Agents::new(context.clone(), name, Arc::clone(&config), letters.clone());
+        let on_bus = Arc::new(OnBus::default());
+        let agents = Agents::new(context.clone(), name, Arc::clone(&config), letters.clone(), Arc::clone(&on_bus));
         let publisher = context.bus.publisher(subject.clone());
         let callers = Arc::new(Callers::new(context.clone(), publisher, Arc::clone(&agents), config, letters.clone()));
-        let on_bus = parking_lot::Mutex::new(None);
         Ok(Self { subject, context: context.clone(), callers, callers_front, agents, letters, _end: end.drop_guard(), on_bus })
     }
 
@@ -170,16 +172,13 @@ impl Service {
     }
 
     fn join_bus(&self) {
-        let mut on_bus = self.on_bus.lock();
-        if on_bus.is_none() {
+        self.on_bus.join(|| {
             let group = QueueGroup::new(QUEUE_GROUP).expect("a plain word is a legal group");
-            let subscription =
-                self.context.bus.subscribe_inline(&self.subject.clone().into(), Some(group), agents::Handler(Arc::clone(&self.agents)));
-            match subscription {
-                Ok(subscription) => *on_bus = Some(subscription),
-                Err(error) => tracing::error!(service = %self.subject, %error, "the bus refuses the service, its callers reach nobody"),
-            }
-        }
+            let handler = agents::Handler(Arc::clone(&self.agents));
+            let subscribed = self.context.bus.subscribe_inline(&self.subject.clone().into(), Some(group), handler);
+            let refused = |error: &_| tracing::error!(service = %self.subject, %error, "the bus refuses the service, its callers reach nobody");
+            subscribed.inspect_err(refused).ok()
+        });
     }
 
     /// Whether other machines serve it too. If they do, requests do not wait here while no agent of this machine is connected.
@@ -210,6 +209,13 @@ impl Service {
     #[must_use]
     pub fn replies_owed(&self) -> usize {
         self.agents.owed() + self.callers.owed_elsewhere()
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Its agents hold the place as well, and the place holds them.
+        self.on_bus.leave();
     }
 }
 

@@ -95,6 +95,11 @@ impl<R> Pool<R> {
         self.queue.len() + self.replicas.iter().map(|replica| replica.outstanding).sum::<usize>()
     }
 
+    /// Whether a request would have to wait.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.queue.len() > 0 || !self.replicas.iter().any(Replica::has_window)
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.queue.len()
     }

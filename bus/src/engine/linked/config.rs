@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::LinkMetrics;
+use crate::EmbeddedConfig;
 use crate::engine::NatsConfig;
 use crate::wire::Filter;
-use crate::EmbeddedConfig;
 
 /// A bus of this process, linked to those of other machines by NATS.
 #[derive(Debug, Clone)]

@@ -246,6 +246,8 @@ impl Shared {
             let delivery = Delivery { subject, reply: Some(reply), meta: meta.as_ref(), bodies: std::slice::from_ref(body) };
             let mut published = Published::default();
             self.local.matched(None, subject).deliver_to_groups(delivery, &mut published);
+            // Those here may have left meanwhile, or take nothing more.
+            return published.receivers > 0;
         }
         true
     }
@@ -424,9 +426,10 @@ impl EngineOps for Linked {
 
     async fn close(&self) {
         self.shared.announce(&Announcement::Bye);
-        if self.is_up() {
-            tokio::join!(self.shared.main.close(), self.shared.groups.close());
-        }
+        // What is published over the first is heard over the second, which therefore ends last.
+        self.flush().await;
+        self.shared.main.end().await;
+        self.shared.groups.end().await;
         self.shared.closing.cancel();
     }
 }

@@ -327,6 +327,13 @@ impl EngineOps for Nats {
 
     async fn close(&self) {
         self.flush().await;
+        self.end().await;
+    }
+}
+
+impl Nats {
+    /// Lets go of the connection once the client has written what it has.
+    pub(crate) async fn end(&self) {
         if let Err(error) = self.client.drain().await {
             debug!(%error, "connection was closed already");
         }

@@ -146,6 +146,24 @@ impl Bus {
         }
     }
 
+    /// Waits until it reaches other machines again after it could not, and so may have missed what they said. For ever where there are none.
+    ///
+    /// # Cancel safety
+    /// Dropping the future loses the waiting; a return that happens between two calls is missed.
+    pub async fn reconnected(&self) {
+        let mut ups = match &self.shared.engine {
+            Engine::Embedded(_) => return std::future::pending().await,
+            Engine::Nats(nats) => nats.connected(),
+            Engine::Linked(linked) => linked.ups(),
+        };
+        let is_down = ups.wait_for(|is_up| !is_up).await.map(drop);
+        let is_back = ups.wait_for(|is_up| *is_up).await.map(drop);
+        if is_down.and(is_back).is_err() {
+            // The bus has ended.
+            std::future::pending().await
+        }
+    }
+
     fn new(engine: Engine, replies: Arc<Replies>, metrics: Metrics, streams: Option<Arc<Streams>>) -> Self {
         let stage = AtomicU8::new(Stage::Open as u8);
         Self::from_shared(Arc::new(Shared { engine, replies, readers: Readers::default(), metrics, streams, stage }))

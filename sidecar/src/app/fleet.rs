@@ -62,7 +62,7 @@ pub(super) async fn start(
         path: config.serve.state_dir.clone(),
         reason: with_causes(&error),
     })?;
-    if let Err(error) = discovery.join(&context.bus, ElsewhereConfig::new(host_name())).await {
+    if let Err(error) = discovery.join(&context.bus, ElsewhereConfig::new(config.serve.host.clone())).await {
         tracing::error!(%error, "agents of other machines are not found, and others do not find those of this one");
     }
     let endpoint = &config.discovery.listen;
@@ -91,13 +91,6 @@ fn reserved_names(config: &Config) -> Vec<String> {
     let own = [HUB, DISCOVERY].map(str::to_owned).into_iter().filter(|_| config.security.has_mechanism());
     let routes = config.routes.iter().filter(|route| config.security_of(route).has_mechanism());
     own.chain(routes.map(|route| route.name.clone())).collect()
-}
-
-/// What this machine calls itself.
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() }
 }
 
 /// Every agent that registered, here or on another machine.

@@ -7,10 +7,14 @@ use prometheus_client::registry::Registry;
 use super::damage;
 use super::error::BuildError;
 use super::routes::with_causes;
-use crate::config::Config;
+use crate::config::{Config, Engine};
 
 /// The bus, with a store if the configuration has one. Reads all streams, about a second per gigabyte.
 pub(super) async fn open(config: &Config, bus_config: EmbeddedConfig, registry: &mut Registry) -> Result<Bus, BuildError> {
+    if config.bus.engine == Engine::Nats {
+        // The servers keep the streams.
+        return super::nats::link(config, bus_config, registry).await;
+    }
     if !config.store.enabled {
         return Ok(Bus::embedded(bus_config));
     }

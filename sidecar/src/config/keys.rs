@@ -44,6 +44,9 @@ const HOUR: u64 = 3_600_000;
 /// Names of the overflow policies, as `myelin_bus::Overflow` spells them (a test compares).
 pub(crate) const OVERFLOWS: &[&str] = &["block", "drop_oldest", "drop_newest", "disconnect"];
 
+/// Names of what carries the messages, see `Engine`.
+pub(crate) const ENGINES: &[&str] = &["embedded", "nats"];
+
 /// Names of the mechanisms, see `MechanismName`.
 pub(crate) const MECHANISMS: &[&str] = &["null", "plain", "curve"];
 
@@ -57,10 +60,25 @@ pub(crate) const KEYS: &[Key] = &[
     key("serve.state_dir", "MYELIN_STATE_DIR", Kind::Path, "./myelin-data"),
     key("serve.drain_timeout", "MYELIN_DRAIN_TIMEOUT", duration(0, HOUR), "10s"),
     key("serve.threads", "MYELIN_THREADS", count(0, 1024), "0"),
+    key("serve.host", "MYELIN_HOST", Kind::Host, ""),
+    key("bus.engine", "MYELIN_BUS_ENGINE", Kind::Choice(ENGINES), "embedded"),
     // The ceiling is that of nats-server, so that a move to a cluster refuses nothing that was accepted here.
     key("bus.payload_max", "MYELIN_BUS_PAYLOAD_MAX", size(KIB, 64 * MIB), "8MiB"),
     // A libzmq PUB at its high-water mark drops the newest message, and one slow subscriber must not slow the others.
     key("bus.overflow", "MYELIN_BUS_OVERFLOW", Kind::Choice(OVERFLOWS), "drop_newest"),
+    key("nats.servers", "MYELIN_NATS_SERVERS", Kind::Servers, ""),
+    key("nats.user", "MYELIN_NATS_USER", Kind::Name, ""),
+    key("nats.password_file", "MYELIN_NATS_PASSWORD_FILE", Kind::File, ""),
+    key("nats.token_file", "MYELIN_NATS_TOKEN_FILE", Kind::File, ""),
+    key("nats.nkey_file", "MYELIN_NATS_NKEY_FILE", Kind::File, ""),
+    key("nats.credentials", "MYELIN_NATS_CREDENTIALS", Kind::File, ""),
+    key("nats.tls", "MYELIN_NATS_TLS", Kind::Bool, "false"),
+    key("nats.tls_ca", "MYELIN_NATS_TLS_CA", Kind::File, ""),
+    key("nats.tls_cert", "MYELIN_NATS_TLS_CERT", Kind::File, ""),
+    key("nats.tls_key", "MYELIN_NATS_TLS_KEY", Kind::File, ""),
+    // More than five is nothing that JetStream has.
+    key("nats.replicas", "MYELIN_NATS_REPLICAS", count(1, 5), "1"),
+    key("nats.ping_interval", "MYELIN_NATS_PING_INTERVAL", duration(500, 120_000), "5s"),
     key("store.enabled", "MYELIN_STORE_ENABLED", Kind::Bool, "true"),
     key("store.directory", "MYELIN_STORE_DIRECTORY", Kind::File, ""),
     key("discovery.enabled", "MYELIN_DISCOVERY_ENABLED", Kind::Bool, "true"),

@@ -29,7 +29,7 @@ pub(crate) use settings::{Overrides, Settings};
 pub(crate) use sources::{Flag, Sources, reason};
 pub(crate) use suggest::nearest;
 pub(crate) use text::{parse_duration, parse_size, show_duration};
-pub(crate) use typed::Config;
+pub(crate) use typed::{Config, Engine};
 
 #[cfg(test)]
 mod tests;

@@ -137,6 +137,14 @@ impl Settings {
         if let Value::Hosts(hosts) = self.value(path) { hosts.clone() } else { unreachable!("{KIND}") }
     }
 
+    pub(crate) fn servers(&self, path: &str) -> Vec<String> {
+        if let Value::Servers(servers) = self.value(path) { servers.clone() } else { unreachable!("{KIND}") }
+    }
+
+    pub(crate) fn name(&self, path: &str) -> Option<String> {
+        if let Value::Name(name) = self.value(path) { name.clone() } else { unreachable!("{KIND}") }
+    }
+
     pub(crate) fn ports(&self, path: &str) -> (u16, u16) {
         if let Value::Ports { first, last } = self.value(path) { (*first, *last) } else { unreachable!("{KIND}") }
     }

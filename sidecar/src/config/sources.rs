@@ -79,6 +79,7 @@ impl Sources {
                 }
             }
         }
+        errors.extend(without_servers(&settings));
         if errors.is_empty() { Ok(Config::new(settings, routes)) } else { Err(errors) }
     }
 
@@ -100,6 +101,13 @@ impl Sources {
         };
         ConfigError::new(Origin::File { path, line: 0 }, "", Problem::Unreadable(format!("{}{asked_by}", reason(error))))
     }
+}
+
+/// A link to nobody.
+fn without_servers(settings: &Settings) -> Option<ConfigError> {
+    let is_missing = settings.choice("bus.engine") == "nats" && settings.servers("nats.servers").is_empty();
+    let missing = Problem::Missing("bus.engine = \"nats\" needs it: the servers, such as [\"nats://10.0.0.7:4222\"]");
+    is_missing.then(|| ConfigError::new(settings.origin("bus.engine").clone(), "nats.servers", missing))
 }
 
 /// The cause without the `(os error 2)` that helps nobody.

@@ -17,6 +17,7 @@ use super::settings::Settings;
 pub(crate) struct Config {
     pub(crate) serve: Serve,
     pub(crate) bus: Bus,
+    pub(crate) nats: Nats,
     pub(crate) store: Store,
     pub(crate) discovery: Discovery,
     pub(crate) hub: Hub,
@@ -40,15 +41,43 @@ pub(crate) struct Serve {
     pub(crate) drain_timeout: Duration,
     /// Worker threads; `None` is for the program to choose.
     pub(crate) threads: Option<NonZeroUsize>,
+    /// What this machine is called to others.
+    pub(crate) host: String,
 }
 
 /// `[bus]`
 #[derive(Debug, Clone)]
 pub(crate) struct Bus {
+    /// What carries the messages.
+    pub(crate) engine: Engine,
     /// Largest payload in bytes.
     pub(crate) payload_max: usize,
     /// What the full queue of a subscriber of the hub or of a topic does, unless the route says otherwise.
     pub(crate) overflow: Overflow,
+}
+
+/// What carries the messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Engine {
+    /// This process alone.
+    Embedded,
+    /// This process, linked to those of other machines.
+    Nats,
+}
+
+/// `[nats]`. The files with secrets are read when the link is made.
+#[derive(Debug, Clone)]
+pub(crate) struct Nats {
+    /// Servers of one cluster, by URLs without secrets.
+    pub(crate) servers: Vec<String>,
+    /// Who we are there, if a password says so.
+    pub(crate) user: Option<String>,
+    /// Whether a server without TLS is refused.
+    pub(crate) tls: bool,
+    /// Servers that keep each stream.
+    pub(crate) replicas: usize,
+    /// How often a silent link is tried.
+    pub(crate) ping_interval: Duration,
 }
 
 /// `[store]`
@@ -108,8 +137,20 @@ impl Config {
                 state_dir: settings.path("serve.state_dir"),
                 drain_timeout: settings.duration("serve.drain_timeout"),
                 threads: NonZeroUsize::new(settings.number("serve.threads")),
+                host: settings.host("serve.host").unwrap_or_else(host_name),
             },
-            bus: Bus { payload_max: settings.number("bus.payload_max"), overflow: overflow(settings.choice("bus.overflow")) },
+            bus: Bus {
+                engine: if settings.choice("bus.engine") == "nats" { Engine::Nats } else { Engine::Embedded },
+                payload_max: settings.number("bus.payload_max"), 
+                overflow: overflow(settings.choice("bus.overflow")),
+            },
+            nats: Nats {
+                servers: settings.servers("nats.servers"),
+                user: settings.name("nats.user"),
+                tls: settings.bool("nats.tls"),
+                replicas: settings.number("nats.replicas"),
+                ping_interval: settings.duration("nats.ping_interval"),
+            },
             store: Store {
                 enabled: settings.bool("store.enabled"),
                 directory: settings.file("store.directory").unwrap_or_else(|| settings.path("serve.state_dir").join("store")),
@@ -138,6 +179,13 @@ impl Config {
             settings,
         }
     }
+}
+
+/// What the system calls this machine.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() }
 }
 
 /// The policy behind a name that the key table has already accepted.

@@ -44,6 +44,10 @@ pub(crate) enum Kind {
     Hosts,
     /// `first-last`, both included.
     Ports,
+    /// A list of URLs of NATS servers.
+    Servers,
+    /// A name on one line; the empty text means "not set".
+    Name,
 }
 
 /// A name that the system would choose, `ipc://*`, is no use: nobody could know it.
@@ -64,6 +68,8 @@ pub(crate) enum Value {
     Host(Option<String>),
     Hosts(Vec<String>),
     Ports { first: u16, last: u16 },
+    Servers(Vec<String>),
+    Name(Option<String>),
 }
 
 /// A value before it is checked: what TOML, an environment variable or a flag can hold.
@@ -98,6 +104,8 @@ impl Kind {
             Self::Host => "a host name or address without a port".into(),
             Self::Hosts => "a list of host names, addresses or networks, such as [\"10.0.0.7\", \"10.1.0.0/16\"]".into(),
             Self::Ports => "a port range such as \"17000-21999\"".into(),
+            Self::Servers => "a list of servers, such as [\"nats://10.0.0.7:4222\", \"tls://nats.example:4222\"]; who we are stands in keys of its own".into(),
+            Self::Name => "a name on one line".into(),
         }
     }
 
@@ -112,6 +120,8 @@ impl Kind {
             }),
             (Self::Hosts, Raw::Texts(hosts)) => self.hosts(hosts.iter().map(String::as_str)),
             (Self::Hosts, Raw::Text(text)) => self.hosts(text.split(',').map(str::trim).filter(|host| !host.is_empty())),
+            (Self::Servers, Raw::Texts(servers)) => self.servers(servers.iter().map(String::as_str)),
+            (Self::Servers, Raw::Text(text)) => self.servers(text.split(',').map(str::trim).filter(|server| !server.is_empty())),
             (_, Raw::Text(text)) => self.text(text.trim()),
             (_, other) => Err(Problem::WrongType { expected: self.expected(), found: other.describe() }),
         }
@@ -152,7 +162,8 @@ impl Kind {
             Self::Choice(names) => names.iter().find(|name| **name == text).map(|name| Value::Choice(name)),
             Self::Host => (text.is_empty() || is_host(text)).then(|| Value::Host((!text.is_empty()).then(|| text.to_owned()))),
             Self::Ports => return self.ports(text),
-            Self::Hosts => None,
+            Self::Name => (!text.contains(char::is_control)).then(|| Value::Name((!text.is_empty()).then(|| text.to_owned()))),
+            Self::Hosts | Self::Servers => None,
         };
         value.ok_or_else(|| self.bad(text))
     }
@@ -191,6 +202,10 @@ impl Kind {
             .map(Value::Hosts)
     }
 
+    fn servers<'a>(self, servers: impl Iterator<Item = &'a str>) -> Result<Value, Problem> {
+        servers.map(|server| if is_server(server) { Ok(server.to_owned()) } else { Err(self.bad(server)) }).collect::<Result<_, _>>().map(Value::Servers)
+    }
+
     fn bad(self, found: &str) -> Problem {
         let suggestion = match self {
             Self::Choice(names) => nearest(found, names.iter().copied()).map(str::to_owned),
@@ -207,7 +222,7 @@ impl Value {
         match self {
             Self::Bool(on) => (*on).into(),
             Self::Count(number) | Self::Size(number) => (*number).into(),
-            Self::Hosts(hosts) => hosts.clone().into(),
+            Self::Hosts(texts) | Self::Servers(texts) => texts.clone().into(),
             other => other.to_string().into(),
         }
     }
@@ -230,6 +245,16 @@ fn is_host(text: &str) -> bool {
     text.parse::<std::net::IpAddr>().is_ok() || (!text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)))
 }
 
+/// `nats://` or `tls://`, a host, and perhaps a port. No user and no password: this text is shown.
+fn is_server(text: &str) -> bool {
+    let Some(authority) = text.strip_prefix("nats://").or_else(|| text.strip_prefix("tls://")) else { return false };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    is_host(host.trim_start_matches('[').trim_end_matches(']')) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
 fn out_of_range(found: String, min: String, max: String) -> Problem {
     Problem::OutOfRange { found, min, max }
 }
@@ -247,8 +272,8 @@ impl fmt::Display for Value {
             Self::Size(bytes) => f.write_str(&show_size(*bytes)),
             Self::Count(count) => write!(f, "{count}"),
             Self::Choice(name) => f.write_str(name),
-            Self::Host(host) => f.write_str(host.as_deref().unwrap_or("")),
-            Self::Hosts(hosts) => write!(f, "[{}]", hosts.join(", ")),
+            Self::Host(text) | Self::Name(text) => f.write_str(text.as_deref().unwrap_or("")),
+            Self::Hosts(texts) | Self::Servers(texts) => write!(f, "[{}]", texts.join(", ")),
             Self::Ports { first, last } => write!(f, "{first}-{last}"),
         }
     }

@@ -48,7 +48,7 @@ impl Pages {
     fn index(&self) -> String {
         let mut text = format!("myelin {} is {}\n\n", env!("CARGO_PKG_VERSION"), *self.phase.borrow());
         text.push_str("  /livez    200 while the process lives\n");
-        text.push_str("  /readyz   200 while a request through the bus comes back within a second\n");
+        text.push_str("  /readyz   200 while a request through the bus comes back within a second, and NATS can be reached if it is the engine\n");
         text.push_str("  /metrics  counters and gauges for Prometheus\n\n");
         for listen in &self.listens.0 {
             writeln!(text, "  {:<10} {:<32} {}", listen.what, listen.url, listen.who).expect("a String takes everything");
@@ -61,6 +61,9 @@ impl Pages {
         let phase = *self.phase.borrow();
         if phase != Phase::Ready {
             return Err(phase.to_string());
+        }
+        if !self.bus.is_connected() {
+            return Err("no NATS server can be reached; agents of this machine are served".to_owned());
         }
         let subject = Subject::new(PING).expect("a valid constant");
         let answer = self.bus.request(&subject, Body::default(), READY_TIMEOUT).await;

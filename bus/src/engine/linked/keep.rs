@@ -98,8 +98,12 @@ impl Shared {
                 info!("linked to other machines");
                 self.announce(&Announcement::Hello { host: self.host.clone() });
                 self.tell_wants();
+                self.ups.send_replace(true);
             }
-            (true, false) => warn!("the link to other machines is down, what is here goes on"),
+            (true, false) => {
+                warn!("the link to other machines is down, what is here goes on");
+                self.ups.send_replace(false);
+            }
             _ => {}
         }
     }

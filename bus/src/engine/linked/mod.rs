@@ -27,6 +27,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -72,6 +73,8 @@ struct Shared {
     groups: Nats,
     /// Whether both are connected.
     up: AtomicBool,
+    /// The same, for whoever waits for a change.
+    ups: watch::Sender<bool>,
     replies: Arc<Replies>,
     exports: Exports,
     next_receiver: AtomicU64,
@@ -122,6 +125,7 @@ impl Linked {
             main,
             groups,
             up: AtomicBool::new(false),
+            ups: watch::Sender::new(false),
             replies: Arc::clone(&replies),
             exports: Exports::default(),
             next_receiver: AtomicU64::new(0),
@@ -149,6 +153,11 @@ impl Linked {
     /// Whether other machines can be reached.
     pub(crate) fn is_up(&self) -> bool {
         self.shared.is_up()
+    }
+
+    /// Whether other machines can be reached, and each time that changes.
+    pub(crate) fn ups(&self) -> watch::Receiver<bool> {
+        self.shared.ups.subscribe()
     }
 
     /// Whether somebody gets what is published on `subject`, as far as this process can tell: of the others it knows nothing.

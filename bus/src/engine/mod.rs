@@ -6,7 +6,7 @@ mod embedded;
 mod nats;
 
 pub(crate) use self::embedded::Embedded;
-pub(crate) use self::nats::Nats;
+pub(crate) use self::nats::{Feature, Nats, Room};
 pub use self::nats::{NatsConfig, NatsCredentials, NatsTls};
 use crate::error::{PublishError, SubscribeError};
 use crate::message::{Offer, Offered};

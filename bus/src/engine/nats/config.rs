@@ -111,10 +111,10 @@ impl NatsConfig {
             NatsCredentials::Token(token) => options.token(token.to_string()),
             NatsCredentials::Password { user, password } => options.user_and_password(user.to_string(), password.to_string()),
             NatsCredentials::NKey(seed) => options.nkey(seed.to_string()),
-            NatsCredentials::File(path) => options.credentials_file(path).await.map_err(|error| ConnectError::Credentials {
-                path: path.clone(),
-                reason: error.to_string().into(),
-            })?,
+            NatsCredentials::File(path) => options
+                .credentials_file(path)
+                .await
+                .map_err(|error| ConnectError::Credentials { path: path.clone(), reason: error.to_string().into() })?,
         };
         if let Some(authorities) = &self.tls.authorities {
             options = options.add_root_certificates(authorities.clone());

@@ -53,6 +53,7 @@ impl JetStream {
 
     /// Says something of a delivery, and waits until the server has heard it.
     async fn say(&self, settle: &str, word: String) -> Result<(), ConsumeError> {
+        self.connected().await.map_err(|reason| StreamError::Unreachable { reason })?;
         let heard = timeout(PATIENCE, self.0.client.request(settle.to_owned(), word.into())).await;
         let reason = match heard {
             Ok(Ok(_)) => return Ok(()),

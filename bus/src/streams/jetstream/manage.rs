@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::super::error::StreamError;
 use super::settings::{self, own_consumer, own_stream};
 use super::{JetStream, PATIENCE, attempts, delay, info, own_name, refusal, server_name};
+use crate::engine::Feature;
 
 /// Between two tries to make what another sidecar makes too.
 const MEETING: Duration = Duration::from_millis(50);
@@ -27,7 +28,7 @@ struct Done {
 
 pub(super) async fn put_stream(engine: &JetStream, config: &StreamConfig) -> Result<StreamInfo, StreamError> {
     let name = &config.name;
-    engine.require("metadata of streams", (2, 10))?;
+    engine.require(Feature::METADATA)?;
     if config.dead_letter_evicted {
         let reason = "over NATS the server drops what has to go by itself, and tells nobody";
         return Err(StreamError::Invalid { field: "dead_letter_evicted", reason: reason.into() });
@@ -65,7 +66,7 @@ impl From<StreamError> for Refusal {
 
 /// The stream as the server has it now.
 async fn make_stream(engine: &JetStream, config: &StreamConfig) -> Result<ServerStreamInfo, Refusal> {
-    let has_ttl = engine.0.client.is_server_compatible(2, 11, 0);
+    let has_ttl = engine.require(Feature::TTL).is_ok();
     let mut wanted = settings::stream(config, has_ttl, engine.replicas());
     let verb = match info::raw(engine, &config.name).await {
         Ok(found) => {

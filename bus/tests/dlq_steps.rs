@@ -5,6 +5,7 @@
 //! `MYELIN_DLQ_ROUNDS` says how often each step is tried, each time with another message; default 1.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![allow(clippy::print_stdout, reason = "who is killed tells where it is, and a long run how far it is")]
 
 use std::env;
 use std::process::Command;
@@ -153,7 +154,7 @@ async fn one_letter_each(bus: &Bus, url: String, kill: Kill) {
             assert_eq!(said, ["delivery 1", "delivery 2"], "{kill:?}");
         }
     }
-    println!("{} of {MESSAGES} letters before the kill: {kill:?}", sent_before);
+    println!("{sent_before} of {MESSAGES} letters before the kill: {kill:?}");
 }
 
 /// Waits until the ids of now are new again.

@@ -119,7 +119,8 @@ impl NatsCluster {
 fn run(port: u16, settings: &str, home: &Path, ready: &'static str) -> Process {
     let file = home.join("nats.conf");
     // A stream's limit counts as used when it is made, and tests make many.
-    let text = format!("listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {:?}, max_file_store: 1TB }}\n{settings}", home.join("store"));
+    let text =
+        format!("listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: {:?}, max_file_store: 1TB }}\n{settings}", home.join("store"));
     fs::write(&file, text).expect("the configuration can be written");
     let process = Process::spawn("nats-server", Command::new("nats-server").arg("--config").arg(&file));
     process.wait_line("readiness", PATIENCE, |line| line.contains(ready).then_some(()));

@@ -5,6 +5,8 @@
 //!   its metadata, as JSON, so that any sidecar reads the same configuration back;
 //! - the server's `max_deliver` stays -1 and its `backoff` empty (ADR 0007);
 //! - a delayed message waits as a schedule of the server's in a stream beside (`delay`), which no consumer sees;
+//! - what expires and is to be a dead letter is found by whoever sweeps (`sweep`), since the server would drop it;
+//! - a request for messages outlives the worker that stopped waiting for it (`pull`);
 //! - what a worker said about a failed delivery is a record in the stream `MYELIN_ATTEMPTS`; the server itself counts deliveries only.
 //!
 //! What the server acknowledged is as safe as its `sync_interval` and the stream's replicas make it: by default a single server syncs every two

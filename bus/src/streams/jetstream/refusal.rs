@@ -68,6 +68,10 @@ impl Refusal {
             (ErrorCode::CONSUMER_NOT_FOUND, Some(consumer)) => {
                 StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() }
             }
+            // Servers that are choosing who leads, or one that has just come.
+            (ErrorCode::CLUSTER_NOT_AVAILABLE | ErrorCode::CLUSTER_NOT_LEADER | ErrorCode::CLUSTER_INCOMPLETE, _) => {
+                StreamError::Unreachable { reason: error.to_string().into() }
+            }
             (ErrorCode::STORAGE_RESOURCES_EXCEEDED | ErrorCode::INSUFFICIENT_RESOURCES, _) => StreamError::StorageFull,
             // A limit counts as used as soon as it is promised.
             (ErrorCode::CLUSTER_NO_PEERS, _) if error.to_string().contains("insufficient storage") => {

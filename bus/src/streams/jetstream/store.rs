@@ -155,6 +155,10 @@ async fn failed(engine: &JetStream, record: &Record, error: &PublishError) -> Pu
             PublishDurableError::WrongLastSequence { last: number_in(&text) }
         }
         (_, Some(ErrorCode::STORAGE_RESOURCES_EXCEEDED | ErrorCode::INSUFFICIENT_RESOURCES)) => PublishDurableError::StorageFull,
+        // Who was asked does not lead the stream any more.
+        (_, Some(ErrorCode::CLUSTER_NOT_AVAILABLE | ErrorCode::CLUSTER_NOT_LEADER)) => {
+            PublishDurableError::Unreachable { reason: text.into() }
+        }
         (_, Some(_)) if FULL.iter().any(|full| text.contains(full)) => full(engine, record).await,
         (_, Some(_)) => PublishDurableError::Refused { reason: text.into() },
         (_, None) => PublishDurableError::Unreachable { reason: chain(error).into() },
@@ -163,9 +167,11 @@ async fn failed(engine: &JetStream, record: &Record, error: &PublishError) -> Pu
 
 /// Nobody answered: no stream stores the subject, or the one that does has nobody who leads it just now.
 async fn unanswered(engine: &JetStream, record: &Record) -> PublishDurableError {
-    match taker(engine, record).await {
-        Err(error) => error,
-        Ok(stream) => PublishDurableError::Unreachable { reason: format!("nobody leads stream {:?} now", stream.name.as_str()).into() },
+    match info::takers(engine, record.subject.as_str()).await {
+        Err(error) => refused(record, error),
+        Ok(takers) if takers.is_empty() => PublishDurableError::NoStream { subject: record.subject.clone() },
+        // Not asked for more: one that is just being made is listed before it is there.
+        Ok(takers) => PublishDurableError::Unreachable { reason: format!("nobody leads {takers:?} now").into() },
     }
 }
 

@@ -93,7 +93,8 @@ impl Bus {
     /// As [`connect`](Self::connect), with all that can be said about a connection.
     ///
     /// # Errors
-    /// As [`connect`](Self::connect); `Credentials` when their file cannot be read.
+    /// As [`connect`](Self::connect); `Credentials` when their file cannot be read; `Unsupported` when the server keeps streams and is too old for
+    /// ours. With [`NatsConfig::starts_without_server`] a server that comes later is not asked: what it lacks is told by who needs it.
     ///
     /// # Cancel safety
     /// Nothing is left behind.
@@ -106,7 +107,7 @@ impl Bus {
         // Our own listener never says that it has JetStream. A server without it may have a sidecar with a store behind it. Who starts without a
         // server cannot ask, and is a sidecar of a cluster.
         let has_jetstream = nats.has_jetstream() || (config.starts_without_server && !nats.is_connected());
-        let jetstream = has_jetstream.then(|| JetStream::new(nats.client(), config.replicas));
+        let jetstream = has_jetstream.then(|| JetStream::new(&nats, config.replicas)).transpose()?;
         let engine = Engine::Nats(nats);
         let (readers, stage) = (Readers::default(), AtomicU8::new(Stage::Open as u8));
         let shared = Arc::new_cyclic(|shared| {

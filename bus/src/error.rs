@@ -111,6 +111,16 @@ pub enum ConnectError {
         /// What the client says about it.
         reason: Box<str>,
     },
+    /// The server is too old for streams.
+    #[error("{feature} needs a server of version {since}, this one is {server}")]
+    Unsupported {
+        /// The newest of what it lacks.
+        feature: Box<str>,
+        /// The first version that has it.
+        since: Box<str>,
+        /// The version of the server.
+        server: Box<str>,
+    },
     /// The file that says who we are cannot be used.
     #[error("credentials file {path:?}: {reason}", path = path.display().to_string())]
     Credentials {

@@ -30,7 +30,9 @@ pub(crate) enum Pick {
     P7,
     /// Publish to subscribe inside one process.
     P8,
-    /// All of them except `curve`, which needs the system's libzmq, and P5 to P7, which need a nats-server.
+    /// Requests and durable publishes of the bus over NATS, against async-nats as it is. Pinned to one core under `taskset -c 1`.
+    Nats,
+    /// All of them except `curve`, which needs the system's libzmq, and P5 to P7 and `nats`, which need a nats-server.
     All,
 }
 
@@ -127,7 +129,7 @@ pub(crate) fn build(workspace: &Workspace, pick: Pick) -> Outcome<()> {
     if pick == Pick::Curve {
         return build_curve(workspace);
     }
-    if matches!(pick, Pick::P5 | Pick::P6 | Pick::P7) {
+    if matches!(pick, Pick::P5 | Pick::P6 | Pick::P7 | Pick::Nats) {
         need(
             "nats-server",
             "the comparison with JetStream",
@@ -171,6 +173,7 @@ impl Pick {
             Self::P6 => &["p6"],
             Self::P7 => &["p7"],
             Self::P8 => &["p8"],
+            Self::Nats => &["nats"],
             Self::All => &["p1", "p2", "p3", "p8"],
         }
     }

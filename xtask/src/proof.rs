@@ -52,11 +52,16 @@ enum How {
 }
 
 /// Proofs that are one command line each: name, promise, line.
-const LINES: [(&str, &str, &str); 3] = [
+const LINES: [(&str, &str, &str); 4] = [
     (
         "streams-model",
         "Random operations on a stream, cut short by the end of the process or of power at any write: what was acknowledged is there.",
         "MYELIN_MODEL_CASES=150000 cargo test --release --package myelin-store --lib -- model --nocapture",
+    ),
+    (
+        "dlq-steps",
+        "Whoever moves dead letters over NATS is killed between every pair of steps, 20 times each: one letter each, none lost.",
+        "MYELIN_DLQ_ROUNDS=20 cargo test --package myelin-bus --features conformance --test dlq_steps -- --nocapture",
     ),
     ("streams-mutants", "Each of five mistakes put into the store is found by its tests.", "bus/store/mutants.sh"),
     ("crash-mutants", "Each of three mistakes put into the store is found by the judge of the crash test.", "testkit/mutants.sh"),

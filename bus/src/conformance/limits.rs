@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::PATIENCE;
 use super::fixture::{Fixture, eventually};
 use super::orders::{job, jobs, rests, work};
 use crate::streams::{OnFull, PublishDurableError, PublishOptions, Retention};
@@ -88,6 +89,8 @@ pub async fn age_is_a_limit(on: &Fixture) {
     on.store("orders.new", "old").await;
     eventually("the message is too old", async || (on.info().await.messages == 0).then_some(())).await;
     assert!(started.elapsed() >= TTL * 9 / 10, "{:?}", started.elapsed());
+    // So that the next one does not go before a worker comes to it.
+    on.orders(|config| config.age_max = Some(PATIENCE)).await;
     assert_eq!(on.store("orders.new", "new").await, 2);
     let worker = on.workers(|_| {}).await;
     assert_eq!(work(&worker).await, "new");

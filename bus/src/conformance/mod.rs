@@ -85,12 +85,15 @@ pub fn halt(step: Step, passes: u32, told: impl Fn() + Send + Sync + 'static) {
 /// A case that runs.
 pub type Running = Pin<Box<dyn Future<Output = ()>>>;
 
+/// A case with its name.
+pub type Named = (&'static str, fn() -> Running);
+
 /// Runs cases by their names, some at once. All of them are run, whether or not others fail.
 ///
 /// # Panics
 /// When any case does; the text names those.
-pub async fn run_all(at_once: usize, cases: Vec<(&'static str, fn() -> Running)>) {
-    let judged = async |(name, case): (&'static str, fn() -> Running)| {
+pub async fn run_all(at_once: usize, cases: Vec<Named>) {
+    let judged = async |(name, case): Named| {
         // Nothing is used any more that a case leaves behind when it fails.
         AssertUnwindSafe(case()).catch_unwind().await.err().map(|_| name)
     };

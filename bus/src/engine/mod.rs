@@ -9,7 +9,7 @@ mod nats;
 pub(crate) use self::embedded::Embedded;
 pub(crate) use self::linked::Linked;
 pub use self::linked::{LinkMetrics, LinkedConfig};
-pub(crate) use self::nats::Nats;
+pub(crate) use self::nats::{Feature, Nats, Room};
 pub use self::nats::{NatsConfig, NatsCredentials, NatsTls};
 use crate::error::{PublishError, SubscribeError};
 use crate::message::{Offer, Offered};

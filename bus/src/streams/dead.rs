@@ -153,6 +153,10 @@ async fn store(engine: &Streams, letter: &Record) -> Result<Receipt, PublishDura
         (Err(PublishDurableError::NoStream { .. }), Err(error)) if error.is_retryable() => {
             Err(PublishDurableError::Unreachable { reason: chain(&error).into() })
         }
+        // Nor will there be one.
+        (Err(PublishDurableError::NoStream { .. }), Err(error)) => {
+            Err(PublishDurableError::Closed { stream: stream_config().name, cause: chain(&error).into() })
+        }
         (stored, _) => stored,
     }
 }

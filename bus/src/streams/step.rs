@@ -4,6 +4,7 @@
 /// What was just done for a message that becomes a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(not(feature = "conformance"), expect(unreachable_pub, reason = "public with the feature"))]
 pub enum Step {
     /// It was delivered once more than its consumer allows, and nothing else is known of it yet.
     Delivered,
@@ -19,6 +20,7 @@ pub enum Step {
     OriginalSettled,
 }
 
+#[cfg(feature = "conformance")]
 impl Step {
     /// Every step.
     pub const ALL: [Self; 6] =

@@ -41,6 +41,8 @@ pub(crate) enum Scenario {
     P7,
     /// Publish to subscribe inside one process (needs the feature `embedded`).
     P8,
+    /// Requests and durable publishes of a bus over NATS, against async-nats as it is (needs the feature `streams`).
+    Nats,
 }
 
 /// Settings that every scenario shares.
@@ -66,7 +68,7 @@ pub(crate) struct BenchArgs {
     /// Leave JetStream out of P5 to P7, and with it every goal: for a profile of what is ours.
     #[arg(long)]
     pub(crate) without_jetstream: bool,
-    /// Seconds per cell; 2 in P2, 60 in P3, 2 in P5 and P6, 5 in P8.
+    /// Seconds per cell; 2 in P2, 60 in P3, 2 in P5, P6 and nats, 5 in P8.
     #[arg(long)]
     pub(crate) seconds: Option<f64>,
     /// Peers on both ends; by default libzmq, P1 both kinds, P3 a raw publisher (it cannot drop).
@@ -78,10 +80,10 @@ pub(crate) struct BenchArgs {
     /// Before each cell wait until the rest of the machine is idle, up to this many seconds in total.
     #[arg(long, default_value_t = 0.0)]
     pub(crate) wait_quiet: f64,
-    /// Where P5 to P7 keep their streams, on the disk that is to be measured; beside this binary by default.
+    /// Where P5 to P7 and nats keep their streams, on the disk that is to be measured; beside this binary by default.
     #[arg(long)]
     pub(crate) directory: Option<PathBuf>,
-    /// The nats-server of P5 to P7.
+    /// The nats-server of P5 to P7 and nats.
     #[arg(long, default_value = "nats-server")]
     pub(crate) nats_server: PathBuf,
     /// Print the report as JSON.
@@ -125,8 +127,12 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome<(String, bool)> {
         Scenario::P6 => durable::run_publish(args, &mut neighbours, durable::Syncing::First)?,
         #[cfg(feature = "streams")]
         Scenario::P7 => durable::run_pull(args, &mut neighbours)?,
+        #[cfg(feature = "streams")]
+        Scenario::Nats => durable::run_added(args, &mut neighbours)?,
         #[cfg(not(feature = "streams"))]
-        Scenario::P5 | Scenario::P6 | Scenario::P7 => return Err(Failure::new("P5 to P7 need this binary with `--features streams`")),
+        Scenario::P5 | Scenario::P6 | Scenario::P7 | Scenario::Nats => {
+            return Err(Failure::new("P5 to P7 and nats need this binary with `--features streams`"));
+        }
         #[cfg(feature = "embedded")]
         Scenario::P8 => in_process::run(args, &mut neighbours)?,
         #[cfg(not(feature = "embedded"))]
@@ -149,7 +155,7 @@ pub(crate) fn run(args: &BenchArgs) -> Outcome<(String, bool)> {
 
 fn check(args: &BenchArgs) -> Outcome<()> {
     #[cfg(not(feature = "libzmq"))]
-    if !matches!(args.scenario, Scenario::P5 | Scenario::P6 | Scenario::P7 | Scenario::P8) {
+    if !matches!(args.scenario, Scenario::P5 | Scenario::P6 | Scenario::P7 | Scenario::P8 | Scenario::Nats) {
         return crate::peer::without_libzmq();
     }
     if !(1..=100).contains(&args.rounds) {

@@ -96,14 +96,14 @@ impl NatsConfig {
 
     pub(super) fn addresses(&self) -> Result<Vec<ServerAddr>, ConnectError> {
         let no_url = |url: &str, reason: &str| ConnectError::Url { url: without_password(url), reason: reason.into() };
-        let address = |url: &Box<str>| {
+        let address = |url: &str| {
             let address: ServerAddr = url.parse().map_err(|error: io::Error| no_url(url, &error.to_string()))?;
             if address.host().is_empty() { Err(no_url(url, "it names no host")) } else { Ok(address) }
         };
         if self.servers.is_empty() {
             return Err(no_url("", "no server is named"));
         }
-        self.servers.iter().map(address).collect()
+        self.servers.iter().map(|url| address(url)).collect()
     }
 
     /// The client's options that are the user's.

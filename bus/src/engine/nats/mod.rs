@@ -12,6 +12,8 @@ mod config;
 mod convert;
 mod incoming;
 mod outgoing;
+mod room;
+mod version;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +32,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 pub use self::config::{NatsConfig, NatsCredentials, NatsTls};
+pub(crate) use self::room::Room;
+pub(crate) use self::version::Feature;
 
 use self::convert::outbound;
 use self::outgoing::{Outgoing, Refused};
@@ -44,9 +48,14 @@ use crate::{Delivery, Metrics, Overflow, Pressure, Published};
 /// How long a connection may take to be made, and how long a publish or a flush waits for one that is down.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often the server is asked whether it is there: of three questions one is answered, or the connection is made anew. A server behind a cut
+/// link is missed within twenty seconds.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
+
 /// One connection.
 pub(crate) struct Nats {
     client: Client,
+    room: Room,
     replies: Arc<Replies>,
     outgoing: Arc<Outgoing>,
     /// Where tasks run: attaching may happen outside of the runtime.
@@ -104,6 +113,7 @@ impl Nats {
         let client = options
             .name("myelin")
             .connection_timeout(PATIENCE)
+            .ping_interval(PING_INTERVAL)
             .subscription_capacity(limits::QUEUE_MESSAGES_MAX)
             // Subjects are checked where they are made.
             .skip_subject_validation(true)
@@ -122,7 +132,8 @@ impl Nats {
 
         let runtime = Handle::current();
         let tracker = TaskTracker::new();
-        let outgoing = Arc::new(Outgoing::new(client.clone(), metrics.clone()));
+        let room = Room::new();
+        let outgoing = Arc::new(Outgoing::new(client.clone(), room.clone(), metrics.clone()));
         tracker.spawn(closing.clone().run_until_cancelled_owned({
             let outgoing = Arc::clone(&outgoing);
             async move { outgoing.run().await }
@@ -131,6 +142,7 @@ impl Nats {
         tracker.spawn(closing.clone().run_until_cancelled_owned(incoming::feed_replies(inbox, Arc::clone(&replies))));
         let engine = Self {
             client,
+            room,
             replies,
             outgoing,
             runtime,
@@ -148,9 +160,14 @@ impl Nats {
         Ok(engine)
     }
 
-    /// The connection itself.
+    /// The connection itself. Who publishes large payloads through it takes [`room`](Self::room) for them.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// How many bytes may wait inside the client.
+    pub(crate) fn room(&self) -> Room {
+        self.room.clone()
     }
 
     /// Whether there is a server now.

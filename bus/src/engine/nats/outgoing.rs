@@ -2,22 +2,30 @@
 //!
 //! Invariants:
 //! - **Order.** A message goes straight through only when none waits, so messages leave in the order in which they were offered.
-//! - **Bounded.** 65,536 messages or 8 MiB wait at most, beside the 2,048 commands in the client's own channel; one message is always admitted.
+//! - **Bounded.** 65,536 messages or 8 MiB wait at most, one always; beside them what is in the client ([`Room`]): 2,048 messages and 40 MiB.
+//! - **Away.** The client gets nothing while there is no connection, so what waits for one is bounded as above.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use async_nats::client::PublishError;
+use async_nats::connection::State;
 use async_nats::{Client, HeaderMap};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tracing::debug;
 
+use super::Room;
 use crate::Metrics;
 use crate::wire::limits;
+
+/// How often the connection is looked for while messages wait for one.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// One message, as the client takes it. Cloning counts references, except for headers.
 #[derive(Debug, Clone)]
@@ -49,6 +57,7 @@ pub(super) enum Refused {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     client: Client,
+    room_inside: Room,
     waiting: Mutex<Waiting>,
     /// Wakes the task that feeds the client.
     work: Notify,
@@ -84,18 +93,21 @@ impl Waiting {
 }
 
 impl Outgoing {
-    pub(super) fn new(client: Client, metrics: Metrics) -> Self {
-        Self { client, waiting: Mutex::default(), work: Notify::new(), room: Notify::new(), metrics }
+    pub(super) fn new(client: Client, room_inside: Room, metrics: Metrics) -> Self {
+        Self { client, room_inside, waiting: Mutex::default(), work: Notify::new(), room: Notify::new(), metrics }
     }
 
     /// Takes a message inside this call.
     pub(super) fn offer(&self, outbound: Outbound) -> Result<(), Refused> {
         let mut waiting = self.waiting.lock();
         if waiting.messages() == 0 {
-            // Asked once, without waiting: the lock keeps the order between publishers.
-            match poll_once(publish(&self.client, outbound.clone())) {
-                Poll::Ready(sent) => return sent.map_err(Refused::Client),
-                Poll::Pending => {}
+            let room = if self.is_connected() { self.room_inside.try_enter(outbound.payload.clone()).ok() } else { None };
+            if let Some(payload) = room {
+                // Asked once, without waiting: the lock keeps the order between publishers.
+                match poll_once(publish(&self.client, Outbound { payload, ..outbound.clone() })) {
+                    Poll::Ready(sent) => return sent.map_err(Refused::Client),
+                    Poll::Pending => {}
+                }
             }
         } else if waiting.is_full() {
             return Err(Refused::Full(Box::new(outbound)));
@@ -134,6 +146,8 @@ impl Outgoing {
                 continue;
             };
             let bytes = outbound.wire_len();
+            self.until_connected().await;
+            let outbound = Outbound { payload: self.room_inside.enter(outbound.payload).await, ..outbound };
             if let Err(error) = publish(&self.client, outbound).await {
                 // It was small enough when it was offered; only a new server with a lower limit refuses it now.
                 self.metrics.refused_too_large.inc();
@@ -147,6 +161,17 @@ impl Outgoing {
             if told {
                 self.room.notify_waiters();
             }
+        }
+    }
+
+    fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    async fn until_connected(&self) {
+        // The client tells its state to who asks.
+        while !self.is_connected() {
+            sleep(LOOK_INTERVAL).await;
         }
     }
 

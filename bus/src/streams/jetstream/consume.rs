@@ -16,7 +16,7 @@ use super::headers::Held;
 use super::pull::{Waiting, give_back};
 use super::refusal::Refusal;
 use super::settings::{own_consumer, own_stream};
-use super::{JetStream, Known, PATIENCE, attempts, info, server_name};
+use super::{JetStream, Known, PATIENCE, attempts, info, millis, read, server_name};
 
 /// Most messages of one request to the server.
 const BATCH_MAX: usize = 4_096;
@@ -53,6 +53,7 @@ impl JetStream {
 
     /// Says something of a delivery, and waits until the server has heard it.
     async fn say(&self, settle: &str, word: String) -> Result<(), ConsumeError> {
+        self.connected().await.map_err(|reason| StreamError::Unreachable { reason })?;
         let heard = timeout(PATIENCE, self.0.client.request(settle.to_owned(), word.into())).await;
         let reason = match heard {
             Ok(Ok(_)) => return Ok(()),
@@ -149,6 +150,13 @@ async fn deliver(
         payload: message.payload.clone(),
     };
     let stored = held.stored(Some(&known.stream));
+    // Each server of a cluster lets go of what is too old by itself, and the consumer's may be later than the stream's. That one is asked, whose
+    // clock and settings count.
+    let is_old = known.stream.age_max.is_some_and(|age| millis(info.published).saturating_add(age.as_millis() as u64) <= Attempt::now_ms());
+    if is_old && !known.stream.dead_letter_expired && !read::is_there(engine, stream, info.stream_sequence).await? {
+        engine.say(settle, "+ACK".to_owned()).await?;
+        return Ok(None);
+    }
     let is_expired = stored.as_ref().and_then(|stored| stored.expires_ms).is_some_and(|at_ms| at_ms <= Attempt::now_ms());
     if is_expired && !known.stream.dead_letter_expired {
         engine.say(settle, "+ACK".to_owned()).await?;

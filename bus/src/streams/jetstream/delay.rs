@@ -19,6 +19,7 @@ use super::super::engine::Record;
 use super::super::error::{PublishDurableError, StreamError};
 use super::refusal::Refusal;
 use super::{JetStream, info, server_name};
+use crate::engine::Feature;
 use crate::wire::Filter;
 
 const DUE: &str = "$MYELIN.DUE.";
@@ -38,7 +39,7 @@ pub(super) async fn schedule(
     delay: Duration,
     kept: Option<Duration>,
 ) -> Result<String, PublishDurableError> {
-    engine.require("delayed delivery", (2, 12)).map_err(|error| super::store::refused(record, error))?;
+    engine.require(Feature::DELAY).map_err(|error| super::store::refused(record, error))?;
     if record.expected_last.is_some() {
         let reason = "delay: over NATS a delayed message cannot also expect a last sequence";
         return Err(PublishDurableError::Refused { reason: reason.into() });

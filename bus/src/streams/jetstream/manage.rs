@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::super::error::StreamError;
 use super::settings::{self, own_consumer, own_stream};
 use super::{JetStream, PATIENCE, attempts, delay, info, own_name, refusal, server_name};
+use crate::engine::Feature;
 
 /// Between two tries to make what another sidecar makes too.
 const MEETING: Duration = Duration::from_millis(50);
@@ -27,7 +28,7 @@ struct Done {
 
 pub(super) async fn put_stream(engine: &JetStream, config: &StreamConfig) -> Result<StreamInfo, StreamError> {
     let name = &config.name;
-    engine.require("metadata of streams", (2, 10))?;
+    engine.require(Feature::METADATA)?;
     if config.dead_letter_evicted {
         let reason = "over NATS the server drops what has to go by itself, and tells nobody";
         return Err(StreamError::Invalid { field: "dead_letter_evicted", reason: reason.into() });
@@ -37,6 +38,7 @@ pub(super) async fn put_stream(engine: &JetStream, config: &StreamConfig) -> Res
         match make_stream(engine, config).await {
             Ok(made) => {
                 engine.forget(name, None);
+                until_taken(engine, config, end).await?;
                 let foreign = || StreamError::Closed { stream: name.clone(), cause: "the server keeps no metadata of streams".into() };
                 return info::describe(engine, &made).await?.ok_or_else(foreign);
             }
@@ -45,6 +47,19 @@ pub(super) async fn put_stream(engine: &JetStream, config: &StreamConfig) -> Res
             Err(Refusal::Server(refusal)) => return Err(refusal.of(name, None)),
         }
     }
+}
+
+/// Waits until the servers know who stores these subjects: one that another sidecar is making is found before it is there for everybody.
+async fn until_taken(engine: &JetStream, config: &StreamConfig, end: Instant) -> Result<(), StreamError> {
+    let Some(subject) = config.subjects.first() else { return Ok(()) };
+    let name = server_name(&config.name);
+    while !info::takers(engine, subject.as_str()).await?.contains(&name) {
+        if Instant::now() >= end {
+            return Err(StreamError::Unreachable { reason: format!("the servers do not agree that {name} is there").into() });
+        }
+        sleep(MEETING).await;
+    }
+    Ok(())
 }
 
 /// Another sidecar makes it at the same time: it was not there and now it is, or the other way round, as the servers of a cluster tell each other.
@@ -65,7 +80,7 @@ impl From<StreamError> for Refusal {
 
 /// The stream as the server has it now.
 async fn make_stream(engine: &JetStream, config: &StreamConfig) -> Result<ServerStreamInfo, Refusal> {
-    let has_ttl = engine.0.client.is_server_compatible(2, 11, 0);
+    let has_ttl = engine.require(Feature::TTL).is_ok();
     let mut wanted = settings::stream(config, has_ttl, engine.replicas());
     let verb = match info::raw(engine, &config.name).await {
         Ok(found) => {
@@ -84,6 +99,11 @@ async fn make_stream(engine: &JetStream, config: &StreamConfig) -> Result<Server
     match engine.ask(format!("STREAM.{verb}.{}", wanted.name), &wanted).await {
         Ok(made) => Ok(made),
         Err(refusal) if refusal.is_overlap() => Err(overlap(engine, config).await.into()),
+        // A limit counts as used when it is promised, whatever is on the disk.
+        Err(refusal) if refusal.is(&[ErrorCode::STORAGE_RESOURCES_EXCEEDED]) => {
+            let reason = format!("{} is more than the server has left for streams", config.bytes_max);
+            Err(StreamError::Invalid { field: "bytes_max", reason: reason.into() }.into())
+        }
         Err(refusal) => Err(Refusal::Server(refusal)),
     }
 }

@@ -5,6 +5,8 @@
 //!   its metadata, as JSON, so that any sidecar reads the same configuration back;
 //! - the server's `max_deliver` stays -1 and its `backoff` empty (ADR 0007);
 //! - a delayed message waits as a schedule of the server's in a stream beside (`delay`), which no consumer sees;
+//! - what expires and is to be a dead letter is found by whoever sweeps (`sweep`), since the server would drop it;
+//! - a request for messages outlives the worker that stopped waiting for it (`pull`);
 //! - what a worker said about a failed delivery is a record in the stream `MYELIN_ATTEMPTS`; the server itself counts deliveries only.
 //!
 //! What the server acknowledged is as safe as its `sync_interval` and the stream's replicas make it: by default a single server syncs every two
@@ -29,17 +31,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
+use async_nats::connection::State;
 use async_nats::jetstream::Context;
 use hashbrown::HashMap;
 use myelin_store::{ConsumerConfig, ConsumerInfo, Delivered, Name, Stored, StreamConfig, StreamInfo};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::time::{Instant, sleep};
 
 use self::hands::Hands;
 use self::pull::Idle;
 use self::sweep::Sweeps;
 use super::engine::{Failure, Placed, Record, StreamEngine};
 use super::error::{ConsumeError, PublishDurableError, StreamError};
+use crate::engine::{Feature, Nats, Room};
+use crate::error::ConnectError;
 use crate::wire::{Filter, Subject};
 
 /// What the server's names of our streams begin with: they are told from others' by it.
@@ -51,12 +57,16 @@ const PUBLISHES_MAX: usize = 4_096;
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often the connection is looked for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
 /// One server's streams, over the connection of the bus that has this engine. Cloning shares it.
 #[derive(Clone)]
 pub(crate) struct JetStream(Arc<Shared>);
 
 struct Shared {
     client: Client,
+    room: Room,
     context: Context,
     /// Where a worker's goodbye is said: it may come from outside of the runtime.
     runtime: Handle,
@@ -78,14 +88,22 @@ struct Known {
 
 impl JetStream {
     /// Streams that are made are kept by this many servers of a cluster.
-    pub(crate) fn new(client: Client, replicas: usize) -> Self {
+    ///
+    /// # Errors
+    /// When there is a server, and it is too old.
+    pub(crate) fn new(nats: &Nats, replicas: usize) -> Result<Self, ConnectError> {
+        let client = nats.client();
+        if nats.is_connected() {
+            Feature::check_streams(&client.server_info().version)?;
+        }
         let context = async_nats::jetstream::context::ContextBuilder::new()
             .timeout(PATIENCE)
             .max_ack_inflight(PUBLISHES_MAX)
             .backpressure_on_inflight(true)
             .build(client.clone());
-        Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Shared {
             client,
+            room: nats.room(),
             context,
             runtime: Handle::current(),
             replicas,
@@ -93,7 +111,7 @@ impl JetStream {
             hands: Mutex::default(),
             idle: Mutex::default(),
             sweeps: tokio::sync::Mutex::default(),
-        }))
+        })))
     }
 
     /// A worker is gone: what it had comes again as soon as the server has heard of it.
@@ -112,12 +130,31 @@ impl JetStream {
     }
 
     /// Fails for a feature that the server is too old for.
-    fn require(&self, feature: &str, (major, minor): (i64, i64)) -> Result<(), StreamError> {
-        if self.0.client.is_server_compatible(major, minor, 0) {
+    fn require(&self, feature: Feature) -> Result<(), StreamError> {
+        let server = self.0.client.server_info().version.into_boxed_str();
+        if feature.is_in(&server) {
             return Ok(());
         }
-        let server = self.0.client.server_info().version.into_boxed_str();
-        Err(StreamError::Unsupported { feature: feature.into(), since: format!("{major}.{minor}").into(), server })
+        Err(StreamError::Unsupported { feature: feature.name.into(), since: feature.since.to_string().into(), server })
+    }
+
+    /// Waits for a connection, so that nothing is given to the client that nobody waits for any more when there is one.
+    ///
+    /// # Errors
+    /// When there is none within [`PATIENCE`].
+    async fn connected(&self) -> Result<(), Box<str>> {
+        let is_there = || self.0.client.connection_state() == State::Connected;
+        if is_there() {
+            return Ok(());
+        }
+        let end = Instant::now() + PATIENCE;
+        while !is_there() {
+            if Instant::now() >= end {
+                return Err(format!("there has been no connection for {PATIENCE:?}").into());
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+        Ok(())
     }
 }
 

@@ -117,6 +117,7 @@ impl Drop for Waiting<'_> {
 impl Pull {
     async fn begin(engine: &JetStream, stream: &Name, consumer: &Name, max: usize, expires: Duration) -> Result<Self, StreamError> {
         let unreachable = |error: &dyn std::error::Error| StreamError::Unreachable { reason: chain(error).into() };
+        engine.connected().await.map_err(|reason| StreamError::Unreachable { reason })?;
         let client = &engine.0.client;
         let inbox = client.new_inbox();
         let subscriber = client.subscribe(inbox.clone()).await.map_err(|error| unreachable(&error))?;

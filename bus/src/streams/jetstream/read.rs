@@ -47,6 +47,11 @@ pub(super) async fn sequences(
     Ok(found)
 }
 
+/// Whether a message is still there.
+pub(super) async fn is_there(engine: &JetStream, stream: &Name, sequence: u64) -> Result<bool, StreamError> {
+    Ok(look(engine, stream, &json!({ "seq": sequence })).await?.is_some())
+}
+
 /// The last message on a subject.
 pub(super) async fn last(engine: &JetStream, stream: &Name, subject: &str) -> Result<Option<StreamMessage>, StreamError> {
     look(engine, stream, &json!({ "last_by_subj": subject })).await

@@ -8,10 +8,10 @@ use async_nats::jetstream::response::Response;
 use myelin_store::Name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::super::error::StreamError;
-use super::JetStream;
+use super::{JetStream, PATIENCE};
 
 /// A number of the server's that its client has no name for: a work queue's consumers may not share messages.
 const QUEUE_CONSUMER_NOT_UNIQUE: u64 = 10_100;
@@ -21,7 +21,7 @@ const QUEUE_CONSUMERS_UNFILTERED: u64 = 10_099;
 const UPDATE_REFUSED: u64 = 10_052;
 
 /// When a question that has no answer is asked again.
-const FIRST_LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Why a request had no effect.
 #[derive(Debug)]
@@ -68,6 +68,10 @@ impl Refusal {
             (ErrorCode::CONSUMER_NOT_FOUND, Some(consumer)) => {
                 StreamError::NoConsumer { stream: stream.clone(), consumer: consumer.clone() }
             }
+            // Servers that are choosing who leads, or one that has just come.
+            (ErrorCode::CLUSTER_NOT_AVAILABLE | ErrorCode::CLUSTER_NOT_LEADER | ErrorCode::CLUSTER_INCOMPLETE, _) => {
+                StreamError::Unreachable { reason: error.to_string().into() }
+            }
             (ErrorCode::STORAGE_RESOURCES_EXCEEDED | ErrorCode::INSUFFICIENT_RESOURCES, _) => StreamError::StorageFull,
             // A limit counts as used as soon as it is promised.
             (ErrorCode::CLUSTER_NO_PEERS, _) if error.to_string().contains("insufficient storage") => {
@@ -80,16 +84,23 @@ impl Refusal {
 }
 
 impl JetStream {
-    /// As [`ask`](Self::ask), for what may be asked twice: a question about a stream whose servers are choosing who leads has no answer, ever.
+    /// As [`ask`](Self::ask), for what may be asked more than once: a question to servers that are choosing who leads has no answer, ever.
     pub(super) async fn look<T: DeserializeOwned>(&self, verb: String, body: &impl Serialize) -> Result<T, Refusal> {
-        match timeout(FIRST_LOOK, self.ask(verb.clone(), body)).await {
-            Ok(told) => told,
-            Err(_elapsed) => self.ask(verb, body).await,
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match timeout(LOOK, self.ask(verb.clone(), body)).await {
+                Ok(told) => return told,
+                Err(_elapsed) if Instant::now() >= end => {
+                    return Err(Refusal::Unreachable(format!("no answer to {verb} within {PATIENCE:?}").into()));
+                }
+                Err(_elapsed) => {}
+            }
         }
     }
 
     /// One request to the server's own interface.
     pub(super) async fn ask<T: DeserializeOwned>(&self, verb: String, body: &impl Serialize) -> Result<T, Refusal> {
+        self.connected().await.map_err(Refusal::Unreachable)?;
         match self.0.context.request::<_, _, Response<T>>(verb, body).await {
             Ok(Response::Ok(answer)) => Ok(answer),
             Ok(Response::Err { error }) => Err(Refusal::Server(error)),

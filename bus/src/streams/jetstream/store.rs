@@ -13,7 +13,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::publish::PublishAck;
 use bytes::Bytes;
 use myelin_store::{Attempt, Name, StreamConfig};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::super::dead;
 use super::super::engine::Record;
@@ -21,6 +21,7 @@ use super::super::error::{PublishDurableError, StreamError, chain};
 use super::super::step::{self, Step};
 use super::super::verbs::Receipt;
 use super::{JetStream, PATIENCE, delay, headers, info, own_name, read};
+use crate::engine::Feature;
 
 /// What the server says when a stream holds as much as it may; it has one number for all its reasons not to store.
 const FULL: [&str; 3] = ["maximum messages exceeded", "maximum bytes exceeded", "maximum messages per subject exceeded"];
@@ -34,6 +35,7 @@ const IN_PROCESS: Duration = Duration::from_millis(10);
 const NO_LEADER: Duration = Duration::from_millis(50);
 
 pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt, PublishDurableError> {
+    engine.connected().await.map_err(|reason| PublishDurableError::Unreachable { reason })?;
     let mut map = headers::of_record(&record.headers);
     if let Some(id) = &record.id {
         map.insert(header::NATS_MESSAGE_ID, &**id);
@@ -57,7 +59,9 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
     }
     let end = Instant::now() + PATIENCE;
     let stored = loop {
-        match publish(engine, &subject, map.clone(), record.payload.clone()).await {
+        let unwritten = |_| PublishDurableError::Unreachable { reason: "the connection does not keep up".into() };
+        let payload = timeout(PATIENCE, engine.0.room.enter(record.payload.clone())).await.map_err(unwritten)?;
+        match publish(engine, &subject, map.clone(), payload).await {
             Ok(stored) => break stored,
             // The servers of a cluster are storing one of the same id just now, for somebody else: soon it is there, or not.
             Err(error) if is_in_process(&error) && Instant::now() < end => tokio::time::sleep(IN_PROCESS).await,
@@ -122,7 +126,7 @@ async fn taker(engine: &JetStream, record: &Record) -> Result<StreamConfig, Publ
 }
 
 fn limit(engine: &JetStream, stream: &StreamConfig, map: &mut HeaderMap, ttl: Duration) -> Result<Duration, StreamError> {
-    engine.require("a TTL per message", (2, 11))?;
+    engine.require(Feature::TTL)?;
     Ok(headers::expire(map, stream, Attempt::now_ms(), ttl))
 }
 
@@ -151,6 +155,10 @@ async fn failed(engine: &JetStream, record: &Record, error: &PublishError) -> Pu
             PublishDurableError::WrongLastSequence { last: number_in(&text) }
         }
         (_, Some(ErrorCode::STORAGE_RESOURCES_EXCEEDED | ErrorCode::INSUFFICIENT_RESOURCES)) => PublishDurableError::StorageFull,
+        // Who was asked does not lead the stream any more.
+        (_, Some(ErrorCode::CLUSTER_NOT_AVAILABLE | ErrorCode::CLUSTER_NOT_LEADER)) => {
+            PublishDurableError::Unreachable { reason: text.into() }
+        }
         (_, Some(_)) if FULL.iter().any(|full| text.contains(full)) => full(engine, record).await,
         (_, Some(_)) => PublishDurableError::Refused { reason: text.into() },
         (_, None) => PublishDurableError::Unreachable { reason: chain(error).into() },
@@ -159,9 +167,11 @@ async fn failed(engine: &JetStream, record: &Record, error: &PublishError) -> Pu
 
 /// Nobody answered: no stream stores the subject, or the one that does has nobody who leads it just now.
 async fn unanswered(engine: &JetStream, record: &Record) -> PublishDurableError {
-    match taker(engine, record).await {
-        Err(error) => error,
-        Ok(stream) => PublishDurableError::Unreachable { reason: format!("nobody leads stream {:?} now", stream.name.as_str()).into() },
+    match info::takers(engine, record.subject.as_str()).await {
+        Err(error) => refused(record, error),
+        Ok(takers) if takers.is_empty() => PublishDurableError::NoStream { subject: record.subject.clone() },
+        // Not asked for more: one that is just being made is listed before it is there.
+        Ok(takers) => PublishDurableError::Unreachable { reason: format!("nobody leads {takers:?} now").into() },
     }
 }
 

@@ -155,7 +155,7 @@ impl Sweeps {
     async fn list(&mut self, engine: &JetStream) -> Result<(), StreamError> {
         let mut names = info::names(engine).await?;
         self.looks += 1;
-        if self.looks % LOOKS_OF_ALL == 0 {
+        if self.looks.is_multiple_of(LOOKS_OF_ALL) {
             self.others.clear();
         }
         self.others.retain(|name| names.contains(name));
@@ -253,11 +253,10 @@ async fn judge(
         let handed_until_ms = after(reader.config.ack_wait.min(GRACE / 2));
         match state(engine, stream, reader, stored.sequence).await? {
             State::Settled => {}
-            State::Unread => consumers.push((reader.config.name.clone(), Vec::new())),
             State::Given(_) if now_ms < handed_until_ms => later_ms = later_ms.max(handed_until_ms),
             State::Given(attempts) => consumers.push((reader.config.name.clone(), attempts)),
             State::Unknown if now_ms < after(GRACE / 2) => later_ms = later_ms.max(now_ms + AGAIN.as_millis() as u64),
-            State::Unknown => consumers.push((reader.config.name.clone(), Vec::new())),
+            State::Unread | State::Unknown => consumers.push((reader.config.name.clone(), Vec::new())),
         }
     }
     if later_ms > 0 {

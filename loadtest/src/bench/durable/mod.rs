@@ -1,8 +1,9 @@
-//! P5, P6 and P7: durable streams against JetStream. Both sides get the same payload, the same window and a fresh stream per cell, and what was
+//! P5, P6 and P7: durable streams against JetStream, and `nats`: the bus over NATS against the client it is made of. Both sides get the same payload, the same window and a fresh stream per cell, and what was
 //! acknowledged is counted again afterwards.
 //!
 //! The path of a run: here (which cells) → [`stage`] (what they run on) → [`ours`] and [`jetstream`] (one side each) → the scenario's report.
 
+mod added;
 mod disk;
 mod jetstream;
 mod ours;
@@ -14,6 +15,7 @@ mod stage;
 
 use std::time::Duration;
 
+pub(super) use self::added::run as run_added;
 pub(super) use self::publish::{Syncing, run as run_publish};
 pub(super) use self::pull::run as run_pull;
 use crate::failure::Outcome;

@@ -19,7 +19,7 @@ use crate::payload;
 
 /// No limit of the stream ends a cell.
 const MESSAGES_MAX: u64 = 1 << 32;
-const BYTES_MAX: u64 = 1 << 40;
+const BYTES_MAX: u64 = 1 << 35;
 /// How long a worker waits for messages when there are none left.
 const FETCH_WAIT: Duration = Duration::from_millis(500);
 

@@ -49,16 +49,21 @@ async fn run(shared: &Arc<Shared>, asking: &mut JoinSet<(NodeId, Option<Page>)>)
 async fn speak(shared: &Shared) {
     loop {
         let next = shared.own.lock().next(Instant::now());
-        let Some((head, news)) = next else { return };
-        tell(shared, &head, &news).await;
+        if let Some((head, news)) = &next
+            && !tell(shared, head, news).await
+        {
+            shared.own.lock().unheard(Instant::now());
+        }
         let told = shared.own.lock().told();
-        // Also when the network has not taken it: whoever waits for it has waited long enough, and the next beat says what was missed.
         shared.told.send_replace(told);
+        if next.is_none() {
+            return;
+        }
     }
 }
 
-/// Hands a message to the network, within the patience for that.
-async fn tell(shared: &Shared, head: &Head, news: &News) {
+/// Hands a message to the network, within the patience for that. Returns whether it was taken, as far as the network says.
+async fn tell(shared: &Shared, head: &Head, news: &News) -> bool {
     let body = encode_news(head, news);
     debug_assert!(body.len() <= MESSAGE_BYTES_MAX, "names are counted before they are put in");
     let subject = news_subject();
@@ -68,10 +73,14 @@ async fn tell(shared: &Shared, head: &Head, news: &News) {
         Ok::<_, myelin_bus::PublishError>(())
     };
     match tokio::time::timeout(shared.config.tell_patience, telling).await {
-        Ok(Ok(())) => shared.metrics.sent(),
+        Ok(Ok(())) => {
+            shared.metrics.sent();
+            return true;
+        }
         Ok(Err(error)) => debug!(%error, "other sidecars are not told"),
         Err(_elapsed) => debug!("other sidecars may not have been told, the network takes its time"),
     }
+    false
 }
 
 /// Says goodbye, once.

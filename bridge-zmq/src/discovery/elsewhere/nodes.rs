@@ -82,7 +82,7 @@ enum Pull {
 /// What a piece of news did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Heard {
-    /// Somebody has just come, and wants to know who is there.
+    /// Somebody has just come, or was not known here and so may not know us: it wants to hear who is there.
     pub(super) is_greeting: bool,
     /// Names that are served elsewhere since, or not any more, or differently.
     pub(super) moved: Vec<AgentName>,
@@ -148,10 +148,11 @@ impl Nodes {
                 return heard;
             }
             self.nodes.insert(head.node, Node::new(head, now));
+            heard.is_greeting = true;
         }
         let node = self.nodes.get_mut(&head.node).expect("it was just put there");
         node.heard_at(head, now);
-        heard.is_greeting = news == News::Hello;
+        heard.is_greeting |= news == News::Hello;
         match news {
             News::Change { from, names } if node.version == Some(from) => {
                 for (name, sockets) in names {

@@ -15,6 +15,9 @@ use super::message::{Head, News, NodeId, Page, Sockets, fitting};
 /// How long the answer to somebody who has just come may take, so that one beat answers all who come together: a hundredth of a beat.
 const GREETING_PART: u32 = 100;
 
+/// When the network is asked again that has not taken a message: after half to one and a half of it.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct Own {
     node: NodeId,
@@ -33,7 +36,8 @@ pub(super) struct Own {
 /// When it says next that it is there.
 #[derive(Clone, Copy, Debug)]
 enum Due {
-    Hello,
+    /// None: at once.
+    Hello(Option<Instant>),
     Beat(Instant),
     /// It has said goodbye.
     Never,
@@ -52,7 +56,7 @@ impl Own {
             version: 0,
             changed: BTreeMap::new(),
             changes: 0,
-            due: Due::Hello,
+            due: Due::Hello(None),
         }
     }
 
@@ -74,15 +78,25 @@ impl Own {
         self.changes
     }
 
-    /// The last change up to which everybody has been told.
+    /// The last change up to which everybody has been told, or nobody can be.
     pub(super) fn told(&self) -> u64 {
+        if matches!(self.due, Due::Hello(Some(_))) {
+            return self.changes;
+        }
         self.changed.values().min().map_or(self.changes, |first| first - 1)
     }
 
     /// Says hello again: the connection to the others was lost for a while.
     pub(super) fn greet(&mut self) {
         if !matches!(self.due, Due::Never) {
-            self.due = Due::Hello;
+            self.due = Due::Hello(None);
+        }
+    }
+
+    /// The network has not taken the last word. It is asked again soon, with a hello, since what others said may have been missed as well.
+    pub(super) fn unheard(&mut self, now: Instant) {
+        if !matches!(self.due, Due::Never) {
+            self.due = Due::Hello(Some(now + TRY_AGAIN / 2 + jittered(TRY_AGAIN)));
         }
     }
 
@@ -97,7 +111,7 @@ impl Own {
     pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
         match self.due {
             Due::Never => None,
-            Due::Hello => Some(now),
+            Due::Hello(at) => Some(at.unwrap_or(now)),
             Due::Beat(_) if !self.changed.is_empty() => Some(now),
             Due::Beat(at) => Some(at),
         }
@@ -107,7 +121,7 @@ impl Own {
     pub(super) fn next(&mut self, now: Instant) -> Option<(Head, News)> {
         let is_due = match self.due {
             Due::Never => return None,
-            Due::Hello => true,
+            Due::Hello(at) => at.is_none_or(|at| at <= now),
             Due::Beat(at) => at <= now,
         };
         if matches!(self.due, Due::Beat(_)) && !self.changed.is_empty() {
@@ -117,7 +131,7 @@ impl Own {
             return None;
         }
         let news = match self.due {
-            Due::Hello => {
+            Due::Hello(_) => {
                 // Whoever hears it asks for everything.
                 self.version += u64::from(!self.changed.is_empty());
                 self.changed.clear();
@@ -133,7 +147,7 @@ impl Own {
     pub(super) fn bye(&mut self) -> Option<(Head, News)> {
         match std::mem::replace(&mut self.due, Due::Never) {
             Due::Never => None,
-            Due::Hello | Due::Beat(_) => Some((self.head(), News::Bye)),
+            Due::Hello(_) | Due::Beat(_) => Some((self.head(), News::Bye)),
         }
     }
 

@@ -89,12 +89,29 @@ fn a_beat_comes_after_three_to_five_quarters_and_soon_for_who_has_come() {
 }
 
 #[test]
+fn what_the_network_has_not_taken_is_followed_by_a_hello_and_holds_nobody_up() {
+    let (mut own, now) = (own(1), Instant::now());
+    said(&mut own, now);
+    let change = own.serve(&name("A"), Sockets::Service);
+    assert!(matches!(own.next(now), Some((_, News::Change { .. }))));
+    own.unheard(now);
+    let later = own.serve(&name("B"), Sockets::Service);
+    assert!(change < later && own.told() == later, "nobody can be told");
+    assert!(own.next(now).is_none());
+    let at = own.next_at(now).unwrap();
+    assert!((Duration::from_millis(500)..=Duration::from_millis(1500)).contains(&(at - now)));
+    assert!(matches!(said(&mut own, at).as_slice(), [(_, News::Hello)]), "it covers what was to be told");
+    assert_eq!(own.told(), later);
+}
+
+#[test]
 fn a_goodbye_and_three_silent_beats_end_what_is_known() {
     let (mut own, mut nodes, now) = (own(1), nodes(), Instant::now());
     own.serve(&name("A"), Sockets::Service);
     let (head, _) = said(&mut own, now).remove(0);
     for ends_by_silence in [true, false] {
-        nodes.heard(&head, News::Beat, now);
+        assert!(nodes.heard(&head, News::Beat, now).is_greeting, "it may not know us either");
+        assert!(!nodes.heard(&head, News::Beat, now).is_greeting);
         ask(&mut nodes, &own, now);
         assert_eq!(known(&nodes), ["A"]);
         if ends_by_silence {

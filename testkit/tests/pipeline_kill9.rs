@@ -10,7 +10,7 @@ const MESSAGES: u32 = 2_000;
 fn what_is_stored_comes_after_a_crash() {
     let mut pipeline = Pipeline::start("");
     send_numbers(&mut pipeline.push(), 0..MESSAGES);
-    pipeline.wait_stored(u64::from(MESSAGES));
+    pipeline.wait_safe(u64::from(MESSAGES));
     pipeline.sidecar.kill9();
     pipeline.sidecar.restart();
     assert_eq!(pipeline.stored(), u64::from(MESSAGES));
@@ -28,6 +28,7 @@ fn what_is_stored_comes_after_a_crash() {
 fn what_a_consumer_had_not_confirmed_comes_again() {
     let mut pipeline = Pipeline::start("");
     send_numbers(&mut pipeline.push(), 0..100);
+    pipeline.wait_safe(100);
     let mut pull = pipeline.pull();
     assert_eq!(number(&pull.message()), 0);
     pull.ignore_pings();

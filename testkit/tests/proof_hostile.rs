@@ -1,12 +1,13 @@
 //! No hostile peer harms more than its own connection: neighbours wait at most 100 ms (p99), memory stays within its bounds, at full size.
 //!
 //! The long form of the `hostile_*.rs` beside it, run by `cargo xtask proof hostile`. Everything runs, then the table is printed, then judged.
-//! `MYELIN_ATTACKS=D2` runs the attacks with `D2` in their names. The column `machine` is what a byte waited that passed no sidecar (p99).
+//! `MYELIN_ATTACKS=D2` runs the attacks with `D2` in their names. The columns `machine` and `disk` are what a byte waited that passed no sidecar, and how
+//! long a sync of a few bytes took beside it (p99). One of the four neighbours is a producer of a durable pipeline, whose latency has syncs in it.
 
 #![allow(clippy::print_stdout, reason = "the table is the proof")]
 
 use myelin_testkit::Sidecar;
-use myelin_testkit::hostile::{self, Arena, GreedyCaller, Listeners, Noise, RouterRoute, Served, StalledSubscriber};
+use myelin_testkit::hostile::{self, Arena, GreedyCaller, Kind, Listeners, Noise, RouterRoute, Served, StalledSubscriber};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -61,9 +62,23 @@ fn hostile_peers_at_full_size() {
     });
     attack("PLAIN and CURVE announced, NULL spoken, and the reverse", 8 * MIB, &hostile::wrong_mechanisms);
     attack("HTTP, TLS ClientHello, SSH, Redis, NATS, ZMTP 1 and 2", 8 * MIB, &hostile::foreign_protocols);
-    attack("random bytes, 18,000 connections", 32 * MIB, &|arena| {
+    attack("random bytes, 22,000 connections", 32 * MIB, &|arena| {
         hostile::noise(arena, Noise { connections: 1000, seed: 0x6d79_656c_696e })
     });
+
+    attack("PULL that never answers a PING, 30 s: at most once after 5 s", 16 * MIB, &|arena| {
+        assert!(hostile::mute_consumer(arena, 10_000, STALL) > 0, "it gets its share after five seconds");
+    });
+    attack("PULL that answers once and never again, 20 s", 16 * MIB, &|arena| {
+        hostile::hung_consumer(arena, 10_000, Duration::from_secs(20))
+    });
+    attack("PULL that answers what it has not read, 512 MiB of jobs, 20 s", 32 * MIB, &|arena| {
+        hostile::early_pongs(arena, 8192, 64 << 10, Duration::from_secs(20));
+    });
+    attack("PULL that answers what nobody asked, without a pause, 20 s", 16 * MIB, &|arena| {
+        hostile::foreign_pongs(arena, 10_000, Duration::from_secs(20));
+    });
+    attack("300 producers of 1 MiB at a full pipeline in memory, gone", 384 * MIB, &|arena| vanish(arena, Kind::InMemory));
 
     let greedy = |arena: &Arena, bytes| {
         let plan = GreedyCaller { bytes, work: Duration::from_millis(2), span: STALL };
@@ -88,12 +103,35 @@ fn hostile_peers_at_full_size() {
         listeners.misbehave(arena, 10);
     });
 
-    println!("{:<66} {:>8} {:>9} {:>9} {:>9} {:>9} {:>8}", "attack", "messages", "p99 ms", "max ms", "machine", "+MiB", "holds");
+    let mut attack = |attack: &'static str, memory_max, jobs: &str, run: &dyn Fn(&Arena)| {
+        if attack.contains(&only) {
+            let arena = Arena::with_jobs(Sidecar::builder(), jobs);
+            rows.push(Row { attack, memory_max, outcome: outcome(|| arena.served_while(|| run(&arena))) });
+        }
+    };
+    attack("2,000 consumers, each gone before it has answered", 16 * MIB, "deliveries_max = 1000\n", &|arena| {
+        hostile::vanishing_consumers(arena, 2000);
+    });
+    // Whoever is being read when there is no more room leaves a part of a message, of which all together may leave 256 MiB.
+    attack("300 producers of 1 MiB at a full durable pipeline, gone", 384 * MIB, "messages_max = 8\n", &|arena| {
+        vanish(arena, Kind::Durable);
+    });
+
+    println!(
+        "{:<66} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
+        "attack", "messages", "p99 ms", "max ms", "machine", "disk", "+MiB", "holds"
+    );
     for row in &rows {
         println!("{}", row.line());
     }
     let failed: Vec<_> = rows.iter().filter(|row| row.failure().is_some()).map(|row| row.attack).collect();
     assert!(failed.is_empty(), "does not hold: {failed:?}");
+}
+
+/// What vanishing producers had sent whole comes to a consumer.
+fn vanish(arena: &Arena, kind: Kind) {
+    let jobs = hostile::vanishing_producers(arena, kind, 300, 1 << 20);
+    hostile::all_come(arena, kind, &jobs);
 }
 
 /// What others at the place of an attack waited at most, who are no neighbours.
@@ -124,7 +162,7 @@ impl Row {
         let Ok(served) = &self.outcome else { return format!("{:<66} {verdict}", self.attack) };
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
         let (count, grown) = (served.latencies.len(), served.memory_grown as f64 / MIB as f64);
-        let [p99, max, machine] = [served.p99(), served.max(), served.machine_p99()].map(ms);
-        format!("{:<66} {count:>8} {p99:>9.1} {max:>9.1} {machine:>9.1} {grown:>9.1} {verdict:>8}", self.attack)
+        let [p99, max, machine, disk] = [served.p99(), served.max(), served.machine_p99(), served.disk_p99()].map(ms);
+        format!("{:<66} {count:>8} {p99:>9.1} {max:>9.1} {machine:>9.1} {disk:>9.1} {grown:>9.1} {verdict:>8}", self.attack)
     }
 }

@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 use super::service::QueueBounds;
 use crate::front::Peer;
 
-/// A queue that takes everything and says when its producers should wait: it exceeds its bounds by at most one read of each producer.
+/// A queue that takes everything and says when its producers should wait: it exceeds its bounds by at most one read of each producer, or where the
+/// front asks before it reads, of each thread.
 #[derive(Debug)]
 pub(super) struct WorkQueue {
     bounds: QueueBounds,

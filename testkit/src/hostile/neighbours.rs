@@ -48,10 +48,27 @@ pub(super) struct Shared {
 
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    pub(super) latencies: [Vec<Duration>; NAMES.len()],
+    latencies: [Vec<Duration>; NAMES.len()],
+    /// The longest of each.
+    waited: [Duration; NAMES.len()],
     pub(super) machine: Vec<Duration>,
     pub(super) disk: Vec<Duration>,
     strangers: Vec<String>,
+}
+
+/// What one message took.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Latency {
+    pub(super) from_due: Duration,
+    /// From when it was due and the one before it was answered.
+    pub(super) waited: Duration,
+}
+
+impl Log {
+    pub(super) fn served(&mut self, which: usize, latency: Latency) {
+        self.latencies[which].push(latency.from_due);
+        self.waited[which] = self.waited[which].max(latency.waited);
+    }
 }
 
 impl Neighbours {
@@ -86,7 +103,7 @@ impl Neighbours {
         self.wait_rounds(done.map(|done| done + ROUNDS_AFTER));
         self.stop();
         let log = std::mem::take(&mut *self.shared.log());
-        let slowest = std::array::from_fn(|which| (NAMES[which], log.latencies[which].iter().copied().max().unwrap_or_default()));
+        let slowest = std::array::from_fn(|which| (NAMES[which], log.waited[which]));
         let [latencies, machine, disk] = [log.latencies.concat(), log.machine, log.disk].map(|mut all| {
             all.sort_unstable();
             all
@@ -140,9 +157,12 @@ impl Shared {
 
     /// Runs one round after the other, each due [`PERIOD`] after the one before, until told to stop.
     fn rounds(&self, which: usize, mut round: impl FnMut(u64, &[u8])) {
+        let mut free = Instant::now();
         self.paced(|number, due| {
+            let asked = due.max(free);
             round(number, &[MARK, number.to_string().as_bytes()].concat());
-            self.log().latencies[which].push(due.elapsed());
+            free = Instant::now();
+            self.log().served(which, Latency { from_due: free - due, waited: free - asked });
         });
     }
 

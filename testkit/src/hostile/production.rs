@@ -1,7 +1,7 @@
 //! The neighbour at a pipeline.
 
 use super::jobs::Stop;
-use super::neighbours::{LOST_AFTER, MARK, PERIOD, Shared};
+use super::neighbours::{LOST_AFTER, Latency, MARK, PERIOD, Shared};
 use crate::zmtp::{Peer, RecvError};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -48,7 +48,8 @@ pub(super) fn produce(which: usize, producers: SocketAddr, consumers: SocketAddr
                         if missing.numbers.remove(&number) {
                             heard = Instant::now();
                             let due = begin + PERIOD * u32::try_from(number).expect("a test ends before that");
-                            shared.log().latencies[which].push(due.elapsed());
+                            let waited = due.elapsed();
+                            shared.log().served(which, Latency { from_due: waited, waited });
                         }
                     }
                     None if frames.last().is_some_and(|last| last.starts_with(MARK)) => {}

@@ -20,7 +20,8 @@ pub(super) const DURABLE: usize = 2;
 pub struct Served {
     /// From the moment a message was due until its answer was there, of every neighbour, sorted.
     pub latencies: Vec<Duration>,
-    /// The longest of each neighbour.
+    /// The longest that a message of each neighbour waited: from when it was due, or from when the one before it was answered where the neighbour waits
+    /// for that. Of those it is what the neighbour sees, whatever its pace; `latencies` count the lateness of those before as well.
     pub slowest: [(&'static str, Duration); 4],
     /// Messages of others that a neighbour received, cut short.
     pub strangers: Vec<String>,

@@ -73,6 +73,13 @@ impl Pipeline {
         self.sidecar.metric("myelin_stream_messages").unwrap_or_default() as u64
     }
 
+    /// Waits until the sidecar has been told by its disk that so many messages of producers are stored, since it started: what it counts as being in the
+    /// stream may still be on its way there.
+    #[track_caller]
+    pub(crate) fn wait_safe(&self, messages: u64) {
+        eventually(&format!("{messages} messages are safe"), PATIENCE, || (self.counter("stored") == messages).then_some(()));
+    }
+
     /// Waits until so many messages are stored.
     #[track_caller]
     pub(crate) fn wait_stored(&self, messages: u64) {

@@ -190,7 +190,7 @@ impl Client {
                 Some((number, answer)) if number >= oldest => {
                     assert!(answer.starts_with(b"{\"stream\""), "{}", String::from_utf8_lossy(&answer));
                     lost += number - oldest;
-                    let before = sent.drain(..=usize::try_from(number - oldest).expect("at most the window")).last();
+                    let before = sent.drain(..=usize::try_from(number - oldest).expect("at most the window")).next_back();
                     took.push(before.expect("it was sent").elapsed());
                     oldest = number + 1;
                 }

@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use myelin_bridge_zmq::discovery::agent::{Agent, Registration, Replica};
-use myelin_bridge_zmq::discovery::answer;
+use myelin_bridge_zmq::discovery::answer::{self, Found};
 use myelin_bridge_zmq::discovery::attach::Attached;
 use myelin_bridge_zmq::discovery::dialect::{Dialect, Malformed, REQUEST_BYTES_MAX, Request, decode};
 use myelin_bridge_zmq::discovery::json::{Json, read_str};
@@ -98,7 +98,7 @@ fn z07_a_whole_registration_and_its_answer() {
     let ports = Attached { service_port: 40_000, health_port: Some(40_001) };
     let here = "127.0.0.1".parse().unwrap();
     assert_eq!(
-        answer::found(Dialect::Action, here, ports, &agent(registration)),
+        answer::found(Dialect::Action, here, &Found::of(&agent(registration), ports)),
         concat!(
             r#"{"host": "127.0.0.1", "port": 40000, "health_check_port": 40001, "agent_type": "analyzer", "#,
             r#""capabilities": ["text_analysis", "sentiment", "intent"], "#,
@@ -161,10 +161,12 @@ fn z08_discover() {
     let found = agent(registration(r#"{"command": "REGISTER", "payload": {"name": "StreamingTTSAgent", "port": 5562}}"#));
     let ports = Attached { service_port: 40_000, health_port: None };
     assert_eq!(
-        answer::found(Dialect::Command, "127.0.0.1".parse().unwrap(), ports, &found),
+        answer::found(Dialect::Command, "127.0.0.1".parse().unwrap(), &Found::of(&found, ports)),
         r#"{"status": "SUCCESS", "payload": {"ip": "127.0.0.1", "port": 40000}}"#
     );
-    assert!(answer::found(Dialect::Action, "127.0.0.1".parse().unwrap(), ports, &found).contains(r#""health_check_port": null"#));
+    assert!(
+        answer::found(Dialect::Action, "127.0.0.1".parse().unwrap(), &Found::of(&found, ports)).contains(r#""health_check_port": null"#)
+    );
 }
 
 #[test]

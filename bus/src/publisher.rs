@@ -57,7 +57,8 @@ impl Publisher {
     /// Sends a request inside this call. Replies go to `reply`, zero or more, for as long as somebody sends them.
     ///
     /// # Errors
-    /// When nobody is subscribed, the bus is closed, or the body is larger than the bus carries: nothing was sent.
+    /// When nobody is subscribed, the bus is closed, or the body is larger than the bus carries: nothing was sent. Over a network it turns out
+    /// later that nobody is: see [`ReplySink::on_unserved`](crate::ReplySink::on_unserved).
     pub fn request_inline(&self, body: Body, reply: ReplyTo) -> Result<Published, NoResponders> {
         let metrics = &self.shared.metrics;
         metrics.requests.inc();

@@ -65,21 +65,72 @@ pub struct ReplySink(Sink);
 
 #[derive(Clone)]
 enum Sink {
-    Call(Arc<dyn Fn(Body) + Send + Sync>),
-    Caller(Arc<Caller>, Arc<dyn Fn(Body) + Send + Sync>),
+    Call(Arc<dyn Take>),
+    Caller(Arc<Caller>, Arc<dyn Take>),
     /// A waiting `Bus::request`: a number into its table, so that a request allocates nothing for its reply.
     Slot(Arc<Replies>, Token),
+}
+
+/// What a sink does.
+trait Take: Send + Sync {
+    /// A reply came.
+    fn take(&self, body: Body);
+
+    /// Nobody serves the request.
+    fn unserved(&self);
+}
+
+/// A sink that only takes.
+struct Plain<F>(F);
+
+impl<F: Fn(Body) + Send + Sync> Take for Plain<F> {
+    fn take(&self, body: Body) {
+        (self.0)(body);
+    }
+
+    fn unserved(&self) {}
+}
+
+/// A sink that is also told when there will be nothing to take.
+struct Told<U> {
+    sink: Arc<dyn Take>,
+    unserved: U,
+}
+
+impl<U: Fn() + Send + Sync> Take for Told<U> {
+    fn take(&self, body: Body) {
+        self.sink.take(body);
+    }
+
+    fn unserved(&self) {
+        (self.unserved)();
+    }
 }
 
 impl ReplySink {
     /// A sink that calls `take` for each reply. The call must not block.
     pub fn new(take: impl Fn(Body) + Send + Sync + 'static) -> Self {
-        Self(Sink::Call(Arc::new(take)))
+        Self(Sink::Call(Arc::new(Plain(take))))
     }
 
     /// As [`new`](Self::new), for the replies to a connection that will ask more than once.
     pub fn for_caller(caller: Caller, take: impl Fn(Body) + Send + Sync + 'static) -> Self {
-        Self(Sink::Caller(Arc::new(caller), Arc::new(take)))
+        Self(Sink::Caller(Arc::new(caller), Arc::new(Plain(take))))
+    }
+
+    /// The same sink, with `unserved` to be called when it turns out that nobody serves the request.
+    ///
+    /// Where the bus knows that at once, [`Publisher::request_inline`](crate::Publisher::request_inline) says it and this is not called. Over a network
+    /// the word comes after that call has returned, or never; then no reply comes. It is called at most once for each request whose replies
+    /// go here, in the task that reads the connection, and must not block.
+    #[must_use]
+    pub fn on_unserved(self, unserved: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(match self.0 {
+            Sink::Call(sink) => Sink::Call(Arc::new(Told { sink, unserved })),
+            Sink::Caller(caller, sink) => Sink::Caller(caller, Arc::new(Told { sink, unserved })),
+            // Whoever waits for it is told by the outcome.
+            slot @ Sink::Slot(..) => slot,
+        })
     }
 
     pub(crate) fn slot(replies: Arc<Replies>, token: Token) -> Self {
@@ -105,10 +156,18 @@ impl ReplySink {
     /// Hands one reply over.
     pub fn send(&self, body: Body) {
         match &self.0 {
-            Sink::Call(take) | Sink::Caller(_, take) => take(body),
+            Sink::Call(sink) | Sink::Caller(_, sink) => sink.take(body),
             Sink::Slot(replies, token) => {
                 replies.fill(*token, None, body);
             }
+        }
+    }
+
+    /// Says that nobody serves the request, so that no reply will come.
+    pub(crate) fn unserved(&self) {
+        match &self.0 {
+            Sink::Call(sink) | Sink::Caller(_, sink) => sink.unserved(),
+            Sink::Slot(replies, token) => replies.unserved(*token),
         }
     }
 }

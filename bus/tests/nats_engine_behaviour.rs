@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use myelin_bus::wire::{self, Body, Filter, Frames, QueueGroup, Subject};
-use myelin_bus::{Bus, Delivery, Message, Meta, PublishError, ReplySink, ReplyTo, RequestError, SubscribeOptions, Subscription};
+use myelin_bus::{Bus, Caller, Delivery, Message, Meta, PublishError, ReplySink, ReplyTo, RequestError, SubscribeOptions, Subscription};
 use nats_support::{PATIENCE, Server, until, within};
 use parking_lot::Mutex;
 
@@ -53,6 +53,7 @@ on_both_servers!(
     a_request_without_responders_fails_at_once,
     a_request_without_answer_times_out,
     a_sink_takes_every_reply,
+    a_sink_is_told_when_nobody_serves_its_request,
     what_is_too_large_is_refused_before_it_is_sent,
     a_dropped_subscription_is_no_responder,
     a_drained_bus_has_sent_everything,
@@ -225,6 +226,29 @@ async fn a_sink_takes_every_reply(server: Server) {
     published.settled().await;
     until("both replies", || replies.lock().len() == 2).await;
     assert_eq!(*replies.lock(), [Body::from("one"), Body::from("two")]);
+}
+
+/// `request_inline` has returned by the time a server says so: a route that answers in place of an agent was never told.
+async fn a_sink_is_told_when_nobody_serves_its_request(server: Server) {
+    let requester = connect(&server).await;
+    let (told, taken) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+    let sinks = [true, false].map(|is_caller| {
+        let (told, taken) = (Arc::clone(&told), Arc::clone(&taken));
+        let take = move |_| *taken.lock() += 1;
+        let gone = tokio_util::sync::CancellationToken::new();
+        let caller = Caller { connection: 7, identity: Bytes::new(), request: 0, gone };
+        let sink = if is_caller { ReplySink::for_caller(caller, take) } else { ReplySink::new(take) };
+        sink.on_unserved(move || *told.lock() += 1)
+    });
+    let publisher = requester.publisher(subject("nobody"));
+    for sink in sinks {
+        let published = publisher.request_inline("x".into(), ReplyTo::Sink(sink)).expect("sent");
+        assert!(published.pressure.is_none());
+    }
+    until("both are told", || *told.lock() == 2).await;
+    requester.flush().await;
+    assert_eq!((*told.lock(), *taken.lock()), (2, 0));
+    assert!(requester.callers_unanswered().is_empty(), "nobody owes it a reply");
 }
 
 async fn what_is_too_large_is_refused_before_it_is_sent(server: Server) {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use super::agent::Agent;
+use super::agent::{Agent, Card};
 use super::attach::Attached;
 use super::dialect::Dialect;
 use super::json::{ObjectWriter, Text};
@@ -29,20 +29,40 @@ pub fn not_found(dialect: Dialect, name: &Text) -> String {
     failed(dialect, &name.prefixed("Agent ").suffixed(" not found"))
 }
 
+/// An agent that was seen to accept connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Our ports for it.
+    pub ports: Attached,
+    /// What it says of itself.
+    pub card: Card,
+    /// When it last did.
+    pub last_registered: SystemTime,
+}
+
+impl Found {
+    /// An agent of this machine.
+    #[must_use]
+    pub fn of(agent: &Agent, ports: Attached) -> Self {
+        Self { ports, card: agent.card.clone(), last_registered: agent.last_registered }
+    }
+}
+
 /// Where a caller reaches an agent: our own address and port for it.
 ///
 /// The host is printed as an address, never as a name: clients inside containers rewrite `localhost`.
-pub fn found(dialect: Dialect, host: IpAddr, ports: Attached, agent: &Agent) -> String {
+pub fn found(dialect: Dialect, host: IpAddr, found: &Found) -> String {
+    let Found { ports, card, last_registered } = found;
     let (host, port) = (host.to_string(), u64::from(ports.service_port));
     object(|answer| match dialect {
         Dialect::Action => answer
             .str("host", &host)
             .int("port", port)
             .int_or_null("health_check_port", ports.health_port.map(u64::from))
-            .rendered("agent_type", &agent.card.agent_type)
-            .rendered("capabilities", &agent.card.capabilities)
-            .rendered("metadata", &agent.card.metadata)
-            .str("last_registered", &iso_utc(agent.last_registered))
+            .rendered("agent_type", &card.agent_type)
+            .rendered("capabilities", &card.capabilities)
+            .rendered("metadata", &card.metadata)
+            .str("last_registered", &iso_utc(*last_registered))
             .str("status", "success"),
         Dialect::Command => answer.str("status", "SUCCESS").object("payload", |payload| payload.str("ip", &host).int("port", port)),
     })

@@ -31,6 +31,17 @@ pub struct Attachment {
     pub preferred: Option<Attached>,
 }
 
+/// A name that another machine serves, to be led to from here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The name.
+    pub name: AgentName,
+    /// Whether it has a health socket there.
+    pub has_health: bool,
+    /// The ports this name had before, as in [`Attachment::preferred`].
+    pub preferred: Option<Attached>,
+}
+
 /// Why a replica could not be attached, in words for the log and for the caller.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{reason}")]
@@ -38,6 +49,9 @@ pub struct AttachError {
     /// A lowercase fragment. Must not contain `not found` or `not registered`, which stop a client's retries.
     pub reason: String,
 }
+
+/// Is told by which machine a name is served; none when no other one does.
+pub(super) type Locate = dyn Fn(&AgentName, Option<&str>) + Send + Sync;
 
 type BoxedFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -47,6 +61,8 @@ type BoxedFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub struct Attacher {
     attach: Box<dyn Fn(Attachment) -> BoxedFuture<Result<Attached, AttachError>> + Send + Sync>,
     detach: Box<dyn Fn(AgentName, SocketAddr) -> BoxedFuture<()> + Send + Sync>,
+    open: Box<dyn Fn(Opening) -> BoxedFuture<Result<Attached, AttachError>> + Send + Sync>,
+    locate: Box<Locate>,
 }
 
 impl Attacher {
@@ -69,7 +85,24 @@ impl Attacher {
         Self {
             attach: Box::new(move |attachment| Box::pin(attach(attachment))),
             detach: Box::new(move |name, endpoint| Box::pin(detach(name, endpoint))),
+            open: Box::new(|_| Box::pin(async { Err(AttachError { reason: "agents of other machines are not served here".to_owned() }) })),
+            locate: Box::new(|_, _| {}),
         }
+    }
+
+    /// Adds what is offered for agents of other machines.
+    ///
+    /// - `open` resolves as soon as our ports for the name are bound; requests to them go over the bus. Opening what has ports already, for whatever
+    ///   reason, answers the same ones, with a health port if there was none and one is needed.
+    /// - `locate` is told by which machine a name is served from now on, none when no other one does. It must not block.
+    #[must_use]
+    pub fn with_elsewhere<O, OF, L>(self, open: O, locate: L) -> Self
+    where
+        O: Fn(Opening) -> OF + Send + Sync + 'static,
+        OF: Future<Output = Result<Attached, AttachError>> + Send + 'static,
+        L: Fn(&AgentName, Option<&str>) + Send + Sync + 'static,
+    {
+        Self { open: Box::new(move |opening| Box::pin(open(opening))), locate: Box::new(locate), ..self }
     }
 
     pub(super) fn attach(&self, attachment: Attachment) -> impl Future<Output = Result<Attached, AttachError>> + Send {
@@ -78,6 +111,14 @@ impl Attacher {
 
     pub(super) fn detach(&self, name: AgentName, endpoint: SocketAddr) -> impl Future<Output = ()> + Send {
         (self.detach)(name, endpoint)
+    }
+
+    pub(super) fn open(&self, opening: Opening) -> impl Future<Output = Result<Attached, AttachError>> + Send {
+        (self.open)(opening)
+    }
+
+    pub(super) fn locate(&self, name: &AgentName, host: Option<&str>) {
+        (self.locate)(name, host);
     }
 }
 

@@ -13,6 +13,18 @@ use super::dialect::Request;
 pub struct DiscoveryMetrics {
     requests: Family<RequestLabels, Counter>,
     agents: Gauge,
+    pub(super) fleet: FleetMetrics,
+}
+
+/// What an operator sees of the sidecars of other machines.
+#[derive(Clone, Debug, Default)]
+pub(super) struct FleetMetrics {
+    nodes: Gauge,
+    names: Gauge,
+    sent: Counter,
+    received: Counter,
+    malformed: Counter,
+    refused: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -63,6 +75,7 @@ impl DiscoveryMetrics {
             self.requests.clone(),
         );
         registry.register("myelin_zmq_discovery_agents", "Agents in the registry", self.agents.clone());
+        self.fleet.register(registry);
     }
 
     pub(super) fn answered(&self, verb: Verb, outcome: Outcome) {
@@ -71,5 +84,43 @@ impl DiscoveryMetrics {
 
     pub(super) fn agents(&self, count: usize) {
         self.agents.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+}
+
+impl FleetMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let mut gauge = |name: &str, help: &str, gauge: &Gauge| registry.register(format!("myelin_zmq_fleet_{name}"), help, gauge.clone());
+        gauge("nodes", "Sidecars of other machines that are known", &self.nodes);
+        gauge("names", "Agent names that other machines serve", &self.names);
+        let mut counter =
+            |name: &str, help: &str, counter: &Counter| registry.register(format!("myelin_zmq_fleet_{name}"), help, counter.clone());
+        counter("announcements_sent", "Messages to all other sidecars that the network has taken", &self.sent);
+        counter("announcements_received", "Messages of other sidecars to all", &self.received);
+        counter("messages_malformed", "Messages between sidecars that could not be read", &self.malformed);
+        counter("entries_refused", "Sidecars and names that were left out because too many are known", &self.refused);
+    }
+
+    /// How many other sidecars are known, and how many names, if that may have changed.
+    pub(super) fn known(&self, nodes: usize, names: Option<usize>) {
+        self.nodes.set(i64::try_from(nodes).unwrap_or(i64::MAX));
+        if let Some(names) = names {
+            self.names.set(i64::try_from(names).unwrap_or(i64::MAX));
+        }
+    }
+
+    pub(super) fn sent(&self) {
+        self.sent.inc();
+    }
+
+    pub(super) fn received(&self) {
+        self.received.inc();
+    }
+
+    pub(super) fn malformed(&self) {
+        self.malformed.inc();
+    }
+
+    pub(super) fn refused(&self, entries: usize) {
+        self.refused.inc_by(entries as u64);
     }
 }

@@ -8,13 +8,15 @@
 //! request, `service` decides, [`registry`] remembers, [`answer`] prints. Beside it, [`store`] keeps the registry on
 //! disk (behind `saver.rs`), `reach.rs` finds out who still listens, and [`attach`] is the way out to the routes.
 //!
-//! What it is not: a health checker, a cluster-wide registry, or a resolver of host names.
+//! What is registered on other machines is known by [`elsewhere`]: their sidecars say so, and a lookup answers a port of ours all the same.
+//!
+//! What it is not: a health checker, one registry for all machines (each keeps its own), or a resolver of host names.
 //!
 //! Invariants:
 //! - *verified*: an address is answered only for an agent that accepted a connection within the last second.
 //! - *durable*: a registration is answered with success after it is on disk (or the disk has failed, which the health
 //!   document and the log say).
-//! - *stable*: a name keeps its ports across restarts of the sidecar as long as they can be bound.
+//! - *stable*: a name keeps its ports across restarts of the sidecar as long as they can be bound, and when it moves to another machine or here.
 //! - *own address*: a registration leads only to the machine it came from, see [`address`].
 
 pub mod address;
@@ -23,9 +25,11 @@ pub mod answer;
 pub mod attach;
 pub mod config;
 pub mod dialect;
+mod elsewhere;
 mod handler;
 pub mod json;
 pub mod metrics;
+mod ports;
 mod reach;
 mod record;
 pub mod registry;
@@ -34,6 +38,7 @@ mod service;
 pub mod store;
 
 pub use config::DiscoveryConfig;
+pub use elsewhere::ElsewhereConfig;
 pub use handler::DiscoveryHandler;
 pub use service::{Caller, Discovery, StartError};
 

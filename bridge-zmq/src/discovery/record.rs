@@ -12,8 +12,7 @@ use super::json::{self, Json, ObjectWriter};
 
 const BEFORE_CRC: &str = "{\"crc32\": \"";
 const CRC_DIGITS: usize = 8;
-const BEFORE_AGENT: &str = "\", \"agent\": ";
-const AFTER_AGENT: &str = "}";
+const AFTER_OBJECT: &str = "}";
 
 /// Appends an agent's line, line feed included.
 pub(super) fn push(out: &mut String, agent: &Agent) {
@@ -39,19 +38,29 @@ pub(super) fn push(out: &mut String, agent: &Agent) {
         .rendered("dependencies", &agent.card.dependencies)
         .rendered("metadata", &agent.card.metadata)
         .end();
+    seal(out, "agent", &object);
+}
+
+/// Appends a line with an object and its checksum, line feed included.
+pub(super) fn seal(out: &mut String, key: &str, object: &str) {
     let crc = crc32(object.as_bytes());
-    out.push_str(&format!("{BEFORE_CRC}{crc:08x}{BEFORE_AGENT}{object}{AFTER_AGENT}\n"));
+    out.push_str(&format!("{BEFORE_CRC}{crc:08x}\", \"{key}\": {object}{AFTER_OBJECT}\n"));
+}
+
+/// The object in a line without its line feed. `None` when it is damaged in any way.
+pub(super) fn unseal(line: &str, key: &str) -> Option<Json> {
+    let rest = line.strip_prefix(BEFORE_CRC)?;
+    let (crc, rest) = rest.split_at_checked(CRC_DIGITS)?;
+    let object = rest.strip_prefix("\", \"")?.strip_prefix(key)?.strip_prefix("\": ")?.strip_suffix(AFTER_OBJECT)?;
+    if crc != format!("{:08x}", crc32(object.as_bytes())) {
+        return None;
+    }
+    json::read_str(object).ok()
 }
 
 /// Reads a line without its line feed. `None` when it is damaged in any way.
 pub(super) fn parse(line: &str) -> Option<Agent> {
-    let rest = line.strip_prefix(BEFORE_CRC)?;
-    let (crc, rest) = rest.split_at_checked(CRC_DIGITS)?;
-    let object = rest.strip_prefix(BEFORE_AGENT)?.strip_suffix(AFTER_AGENT)?;
-    if crc != format!("{:08x}", crc32(object.as_bytes())) {
-        return None;
-    }
-    agent(&json::read_str(object).ok()?)
+    agent(&unseal(line, "agent")?)
 }
 
 fn agent(object: &Json) -> Option<Agent> {

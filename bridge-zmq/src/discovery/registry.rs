@@ -258,6 +258,11 @@ impl Registry {
         self.bytes
     }
 
+    /// Whether an agent of this name would need a name that belongs to somebody else.
+    pub fn is_reserved(&self, name: &AgentName, has_health: bool) -> bool {
+        self.reserved(name, has_health).is_some()
+    }
+
     /// The name that an agent of this name would need, and which is reserved.
     fn reserved(&self, name: &AgentName, has_health: bool) -> Option<Box<str>> {
         let health = has_health.then(|| name.health());

@@ -1,9 +1,8 @@
-//! Writes the registry to disk behind the async threads, many changes at a time.
+//! Writes a file of discovery to disk behind the async threads, many changes at a time.
 //!
 //! A change is announced at once and written soon: whatever else changes while a write is under way, or within
 //! [`GATHER`] after the first change, shares the next one. Whoever must not answer before the change is safe waits for it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
-use super::agent::Agent;
-use super::store::Store;
+use super::store::StoreError;
 
 /// How long a change waits for others to share its write: 5 ms, a hundredth of what an agent waits for its answer.
 const GATHER: Duration = Duration::from_millis(5);
@@ -35,14 +33,15 @@ struct Outcome {
 }
 
 impl Saver {
-    /// Starts the task. `snapshot` is asked for the registry's content before each write.
-    pub(super) fn start<S>(store: Store, snapshot: S, tracker: &TaskTracker, token: CancellationToken) -> Self
+    /// Starts the task. `snapshot` is called before each write, and returns what writes the content of that moment; that may block.
+    pub(super) fn start<S, W>(what: &'static str, snapshot: S, tracker: &TaskTracker, token: CancellationToken) -> Self
     where
-        S: Fn() -> Vec<Arc<Agent>> + Send + Sync + 'static,
+        S: Fn() -> W + Send + Sync + 'static,
+        W: FnOnce() -> Result<(), StoreError> + Send + 'static,
     {
         let (changes, changed) = watch::channel(0);
         let (outcomes, outcome) = watch::channel(Outcome { tried: 0, saved: true });
-        let task = Task { store: Arc::new(store), snapshot, changed, outcomes };
+        let task = Task { what, snapshot, changed, outcomes };
         tracker.spawn(task.run(token));
         Self { changes, outcome }
     }
@@ -74,13 +73,17 @@ impl Saver {
 }
 
 struct Task<S> {
-    store: Arc<Store>,
+    what: &'static str,
     snapshot: S,
     changed: watch::Receiver<u64>,
     outcomes: watch::Sender<Outcome>,
 }
 
-impl<S: Fn() -> Vec<Arc<Agent>> + Send + Sync + 'static> Task<S> {
+impl<S, W> Task<S>
+where
+    S: Fn() -> W + Send + Sync + 'static,
+    W: FnOnce() -> Result<(), StoreError> + Send + 'static,
+{
     async fn run(mut self, token: CancellationToken) {
         while let Some(()) = token.run_until_cancelled(self.wait_for_work()).await {
             self.write().await;
@@ -117,25 +120,24 @@ impl<S: Fn() -> Vec<Arc<Agent>> + Send + Sync + 'static> Task<S> {
     async fn write(&mut self) {
         // Read before the snapshot is taken, which therefore contains at least this change.
         let change = *self.changed.borrow();
-        let (agents, store) = ((self.snapshot)(), Arc::clone(&self.store));
-        let result = tokio::task::spawn_blocking(move || store.save(&agents)).await;
+        let result = tokio::task::spawn_blocking((self.snapshot)()).await;
         let before = *self.outcomes.borrow();
         let saved = match result {
             Ok(Ok(())) => true,
             // Said once per outage: the retries go on, and the health document shows it.
             Ok(Err(error)) => {
                 if before.saved {
-                    error!(error = &error as &dyn std::error::Error, "registry not saved, trying again");
+                    error!(what = self.what, error = &error as &dyn std::error::Error, "not saved, trying again");
                 }
                 false
             }
             Err(error) => {
-                error!(%error, "registry not saved, its writer stopped");
+                error!(what = self.what, %error, "not saved, its writer stopped");
                 false
             }
         };
         if saved && !before.saved {
-            info!("registry saved again");
+            info!(what = self.what, "saved again");
         }
         self.outcomes.send_replace(Outcome { tried: change, saved });
     }

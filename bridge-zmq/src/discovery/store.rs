@@ -93,12 +93,7 @@ impl Store {
     /// When the file exists and cannot be read at all, for instance for lack of permission.
     pub fn load(&self) -> Result<Loaded, StoreError> {
         let path = self.path();
-        let mut bytes = Vec::new();
-        match File::open(&path) {
-            Ok(file) => file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at("read", &path))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Loaded::default()),
-            Err(error) => return Err(at("open", &path)(error)),
-        };
+        let Some(bytes) = read(&path)? else { return Ok(Loaded::default()) };
         let (agents, kind) = parse(&bytes);
         let damage = kind.map(|kind| {
             let aside = path.with_extension("json.damaged");
@@ -113,14 +108,30 @@ impl Store {
     /// # Errors
     /// When any step fails, the last ones being the syncs that make it survive a power loss.
     pub fn save(&self, agents: &[Arc<Agent>]) -> Result<(), StoreError> {
-        let (path, fresh) = (self.path(), self.dir.join("discovery.json.new"));
-        let mut file = File::create(&fresh).map_err(at("create", &fresh))?;
-        file.write_all(print(agents).as_bytes()).map_err(at("write", &fresh))?;
-        file.sync_all().map_err(at("sync", &fresh))?;
-        fs::rename(&fresh, &path).map_err(at("replace", &path))?;
-        // A rename is durable once the directory is.
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(at("sync", &self.dir))
+        replace(&self.dir, FILE_NAME, &print(agents))
     }
+}
+
+/// Replaces a file of a directory by one of this content, or leaves it as it is.
+pub(super) fn replace(dir: &Path, name: &str, content: &str) -> Result<(), StoreError> {
+    let (path, fresh) = (dir.join(name), dir.join(format!("{name}.new")));
+    let mut file = File::create(&fresh).map_err(at("create", &fresh))?;
+    file.write_all(content.as_bytes()).map_err(at("write", &fresh))?;
+    file.sync_all().map_err(at("sync", &fresh))?;
+    fs::rename(&fresh, &path).map_err(at("replace", &path))?;
+    // A rename is durable once the directory is.
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(at("sync", dir))
+}
+
+/// Reads a file, at most [`FILE_BYTES_MAX`] and one byte of it; nothing when there is none.
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(at("read", path))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at("open", path)(error)),
+    };
+    Ok(Some(bytes))
 }
 
 fn at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StoreError + 'a {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::connection::SocketContext;
 use super::heartbeat::{Due, Heartbeat};
-use super::intake::Intake;
+use super::intake::{Input, Intake};
 use super::stream::Reader;
 use super::{DisconnectReason, Peer};
 use crate::codec;
@@ -32,7 +32,7 @@ const FAIR_TURNS: u32 = 16;
 const YIELD_BYTES: usize = 64 * 1024;
 
 enum Event {
-    Read(io::Result<usize>),
+    Read(io::Result<Input>),
     Relieved,
     Left,
     Closed,
@@ -105,8 +105,11 @@ impl<'a> Conversation<'a> {
             };
             match event {
                 Event::Read(read) => {
-                    let n = read.map_err(DisconnectReason::Read)?;
-                    relief = self.on_read(n)?.map(relief_of);
+                    let (pressure, n) = match read.map_err(DisconnectReason::Read)? {
+                        Input::Bytes(n) => (self.on_read(n)?, n),
+                        Input::HeldBack(pressure) => (self.hold_back(Some(pressure)), 0),
+                    };
+                    relief = pressure.map(relief_of);
                     read_since_yield += n;
                     // A PING may have brought the next deadline forward; every other input only moves it back, which the timer finds out itself.
                     if let Some(due) = self.heartbeat.deadline().filter(|due| *due < timer.deadline()) {
@@ -167,11 +170,15 @@ impl<'a> Conversation<'a> {
         if self.peer.is_closing() {
             return Err(self.peer.take_reason().unwrap_or(DisconnectReason::Shutdown));
         }
+        Ok(self.hold_back(pressure))
+    }
+
+    fn hold_back(&mut self, pressure: Option<Pressure>) -> Option<Pressure> {
         if pressure.is_some() {
             self.context.metrics.read_pauses.inc();
             self.heartbeat.suspend(Instant::now());
         }
-        Ok(pressure)
+        pressure
     }
 
     fn on_timer(&mut self) -> Result<(), DisconnectReason> {

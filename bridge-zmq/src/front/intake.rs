@@ -27,6 +27,14 @@ const BATCH_RETAINED_MAX: usize = 1024;
 /// PONGs gathered before they are sent without waiting for the end of the batch.
 const PONG_BYTES_MAX: usize = 8 * 1024;
 
+/// What came of the wish to read.
+pub(super) enum Input {
+    /// So many bytes; 0 is the end.
+    Bytes(usize),
+    /// The route has no room, so nothing was read.
+    HeldBack(Pressure),
+}
+
 /// The inward half of one connection.
 pub(super) struct Intake<'a> {
     context: &'a SocketContext,
@@ -58,13 +66,17 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// One read; 0 is the end.
-    pub(super) async fn read(&mut self, reader: &mut Reader) -> io::Result<usize> {
+    /// One read, unless the route has no room for it.
+    pub(super) async fn read(&mut self, reader: &mut Reader) -> io::Result<Input> {
         reader.readable().await?;
+        // Asked now and not before the wait: a thousand peers may have waited for something to read.
+        if let Some(pressure) = self.context.handler.held_back(self.peer) {
+            return Ok(Input::HeldBack(pressure));
+        }
         self.buffer.prepare(self.codec.missing());
         let n = reader.read_buf(&mut self.buffer.bytes).await?;
         self.buffer.after_read(n);
-        Ok(n)
+        Ok(Input::Bytes(n))
     }
 
     /// Hands over everything complete. Commands come last: a PONG of ours says that the messages before the PING were taken.

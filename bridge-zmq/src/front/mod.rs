@@ -75,6 +75,13 @@ pub trait PeerHandler: Send + Sync + 'static {
     /// read.
     fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure>;
 
+    /// Asked before each read: while the returned pressure lasts, the peer is not read. For routes with many producers, each of which would else be
+    /// read once more than there is room for.
+    fn held_back(&self, peer: &Arc<Peer>) -> Option<Pressure> {
+        let _ = peer;
+        None
+    }
+
     /// A peer of our PUB or XPUB subscribes or cancels, in whichever dialect.
     fn subscription(&self, peer: &Arc<Peer>, change: SubscriptionChange, prefix: Bytes);
 

@@ -1,9 +1,12 @@
 //! Agents that discovery has found: each name becomes a service with ports of ours, with no configuration.
 //!
-//! An agent `X` gets the service `X` behind one port, and if it has a health socket, `X.health` behind a second. Ports come from a range outside
+//! An agent `X` gets the service `X` behind one port, and if it has a health socket, `X.health` behind a second. An agent of another machine gets the
+//! same without a connection to it: what its callers here ask goes over the bus to whoever serves it. Ports come from a range outside
 //! the kernel's ephemeral ports, so that after a restart nobody else holds the port that clients have cached; a name asks for its old port first.
 //!
 //! Bounds: what discovery's registry admits; one name has at most two listeners.
+
+mod member;
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -12,11 +15,14 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use self::member::{Member, Served};
 use super::RouteContext;
 use super::service::{Service, ServiceConfig};
 use crate::discovery::agent::AgentName;
-use crate::discovery::attach::{AttachError, Attached, Attacher, Attachment};
-use crate::front::{BindError, Connector, ConnectorState, Endpoint, Listener};
+use crate::discovery::attach::{AttachError, Attached, Attacher, Attachment, Opening};
+use crate::front::{BindError, Endpoint, Listener};
+
+pub use self::member::{MemberStatus, Place};
 
 /// What metrics count attached agents as.
 const GROUP: &str = "attached agents";
@@ -41,42 +47,6 @@ pub struct Fleet {
     names: Mutex<HashMap<AgentName, Member>>,
 }
 
-/// One name.
-#[derive(Debug)]
-struct Member {
-    main: Served,
-    health: Option<Served>,
-}
-
-/// One socket of an agent, and the port of ours that leads to it.
-#[derive(Debug)]
-struct Served {
-    service: Service,
-    listener: Listener,
-    /// By the endpoint of the replica's *service* socket, also for its health socket: that is what names a replica.
-    replicas: HashMap<SocketAddr, (SocketAddr, Connector)>,
-}
-
-/// An agent as `agents` lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MemberStatus {
-    /// The name it registered under.
-    pub name: String,
-    /// Our port in front of it.
-    pub port: u16,
-    /// Our port in front of its health socket.
-    pub health_port: Option<u16>,
-    /// Where its replicas listen.
-    pub endpoints: Vec<SocketAddr>,
-    /// How many of them are connected now.
-    pub connected: usize,
-    /// Requests that wait for one of them.
-    pub waiting: usize,
-    /// The bytes of their payloads.
-    pub waiting_bytes: usize,
-}
-
 impl Fleet {
     /// A fleet without members.
     #[must_use]
@@ -89,8 +59,8 @@ impl Fleet {
     /// What discovery calls.
     #[must_use]
     pub fn attacher(self: &Arc<Self>) -> Attacher {
-        let (attach, detach) = (Arc::clone(self), Arc::clone(self));
-        Attacher::new(
+        let (attach, detach, open, locate) = (Arc::clone(self), Arc::clone(self), Arc::clone(self), Arc::clone(self));
+        let attacher = Attacher::new(
             move |attachment| {
                 let fleet = Arc::clone(&attach);
                 async move { fleet.attach(attachment).await }
@@ -99,6 +69,13 @@ impl Fleet {
                 let fleet = Arc::clone(&detach);
                 async move { fleet.detach(&name, endpoint) }
             },
+        );
+        attacher.with_elsewhere(
+            move |opening| {
+                let fleet = Arc::clone(&open);
+                async move { fleet.open(opening).await }
+            },
+            move |name, host| locate.locate(name, host),
         )
     }
 
@@ -123,26 +100,9 @@ impl Fleet {
     /// Binds what is missing, then notes everything at once: a call that is cancelled halfway leaves things as they were.
     async fn attach(&self, attachment: Attachment) -> Result<Attached, AttachError> {
         let Attachment { name, endpoint, health, preferred } = attachment;
-        let (has_main, has_health) = match self.names.lock().get(&name) {
-            Some(member) => (true, member.health.is_some()),
-            None => (false, false),
-        };
-        let main = match has_main {
-            true => None,
-            false => Some(self.serve(name.as_str(), preferred.map(|ports| ports.service_port)).await?),
-        };
-        let new_health = match health {
-            Some(_) if !has_health => Some(self.serve(&name.health(), preferred.and_then(|ports| ports.health_port)).await?),
-            _ => None,
-        };
+        self.bind_missing(&name, health.is_some(), preferred).await?;
         let mut names = self.names.lock();
-        let member = match main {
-            Some(main) => names.entry(name).insert(Member { main, health: None }).into_mut(),
-            None => names.get_mut(&name).ok_or_else(|| AttachError { reason: "agent is being detached, try again".to_owned() })?,
-        };
-        if new_health.is_some() {
-            member.health = new_health;
-        }
+        let member = names.get_mut(&name).ok_or_else(|| AttachError { reason: "agent is being detached, try again".to_owned() })?;
         member.main.connect(endpoint, endpoint);
         let former = match (&mut member.health, health) {
             (Some(served), Some(health)) => {
@@ -157,6 +117,44 @@ impl Fleet {
         drop(names);
         drop(former);
         Ok(ports)
+    }
+
+    /// Binds what is missing for a name of another machine: its requests find their way on the bus.
+    async fn open(&self, opening: Opening) -> Result<Attached, AttachError> {
+        let Opening { name, has_health, preferred } = opening;
+        self.bind_missing(&name, has_health, preferred).await?;
+        let names = self.names.lock();
+        names.get(&name).map(Member::ports).ok_or_else(|| AttachError { reason: "name is being given up, try again".to_owned() })
+    }
+
+    /// Another machine serves a name from now on, or none does.
+    fn locate(&self, name: &AgentName, host: Option<&str>) {
+        if let Some(member) = self.names.lock().get_mut(name) {
+            member.locate(host);
+        }
+    }
+
+    async fn bind_missing(&self, name: &AgentName, has_health: bool, preferred: Option<Attached>) -> Result<(), AttachError> {
+        let (has_main, had_health) = match self.names.lock().get(name) {
+            Some(member) => (true, member.health.is_some()),
+            None => (false, false),
+        };
+        let main = match has_main {
+            true => None,
+            false => Some(self.serve(name.as_str(), preferred.map(|ports| ports.service_port)).await?),
+        };
+        let health = match has_health && !had_health {
+            true => Some(self.serve(&name.health(), preferred.and_then(|ports| ports.health_port)).await?),
+            false => None,
+        };
+        let mut names = self.names.lock();
+        if let Some(main) = main {
+            names.insert(name.clone(), Member::new(main));
+        }
+        if let (Some(member), Some(health)) = (names.get_mut(name), health) {
+            member.add_health(health);
+        }
+        Ok(())
     }
 
     fn detach(&self, name: &AgentName, endpoint: SocketAddr) {
@@ -174,7 +172,7 @@ impl Fleet {
         let service = Service::new(&self.context, name, self.config.service.clone()).map_err(|error| refused(error.to_string()))?;
         let listener = self.bind(&service, preferred).await.map_err(|error| refused(error.to_string()))?;
         tracing::info!(service = name, port = listener.local_addr().port(), "agent served");
-        Ok(Served { service, listener, replicas: HashMap::new() })
+        Ok(Served::new(service, listener))
     }
 
     /// Binds the preferred port, or else the first free one of the range, beginning anywhere in it.
@@ -201,42 +199,6 @@ fn from_anywhere(ports: &RangeInclusive<u16>, offset: u32) -> impl Iterator<Item
         let port = start + (offset % count + step) % count;
         u16::try_from(port).expect("it lies between two ports")
     })
-}
-
-impl Served {
-    fn connect(&mut self, replica: SocketAddr, socket: SocketAddr) {
-        // A registration is news: an agent that has come back is tried at once, not when the pause that its absence has earned it is over.
-        let is_kept = |(known, connector): &(SocketAddr, Connector)| {
-            *known == socket && matches!(*connector.state().borrow(), ConnectorState::Connected { .. })
-        };
-        if self.replicas.get(&replica).is_some_and(is_kept) {
-            return;
-        }
-        let connector = self.service.connect_agent(&Endpoint::from(socket));
-        self.replicas.insert(replica, (socket, connector));
-    }
-}
-
-impl Member {
-    fn ports(&self) -> Attached {
-        Attached {
-            service_port: self.main.listener.local_addr().port(),
-            health_port: self.health.as_ref().map(|served| served.listener.local_addr().port()),
-        }
-    }
-
-    fn status(&self, name: &AgentName) -> MemberStatus {
-        let (ports, waiting) = (self.ports(), self.main.service.waiting());
-        MemberStatus {
-            name: name.to_string(),
-            port: ports.service_port,
-            health_port: ports.health_port,
-            endpoints: self.main.replicas.keys().copied().collect(),
-            connected: self.main.service.agents_connected(),
-            waiting: waiting.messages,
-            waiting_bytes: waiting.bytes,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -89,6 +89,11 @@ impl WorkQueue {
         !state.is_at_least(self.bounds.bytes_max.div_ceil(2), self.bounds.requests_max.div_ceil(2))
     }
 
+    /// Whether producers should wait for [`relieved`](Self::relieved).
+    pub(super) fn is_over(&self) -> bool {
+        self.state.lock().is_at_least(self.bounds.bytes_max, self.bounds.requests_max)
+    }
+
     /// Waits until something waits. Another consumer may be faster; look again.
     pub(super) async fn waiting(&self) {
         wait(&self.work, || self.len() > 0).await;

@@ -146,9 +146,21 @@ impl Replies {
 
     /// A server's word that nobody got the request behind this reply subject.
     pub(crate) fn no_responders(&self, subject: &Subject) {
-        if let Some(Address::Slot(token)) = self.address(subject) {
-            self.finish(token, Outcome::NoResponders);
+        match self.address(subject) {
+            Some(Address::Slot(token)) => self.unserved(token),
+            Some(Address::Sink(sink)) => {
+                // A request that waits counts it by itself.
+                self.metrics.no_responders.inc();
+                sink.unserved();
+            }
+            // Nobody waits any more.
+            None => {}
         }
+    }
+
+    /// Ends a request that nobody serves.
+    pub(crate) fn unserved(&self, token: Token) {
+        self.finish(token, Outcome::NoResponders);
     }
 
     fn address(&self, subject: &Subject) -> Option<Address> {

@@ -94,3 +94,16 @@ async fn a_server_that_knows_no_responders_ends_the_request() {
     replies.no_responders(&replies.subject_of(&ReplyTo::Sink(pending.sink())));
     assert!(matches!(pending.outcome().await, Outcome::NoResponders));
 }
+
+#[test]
+fn a_server_that_knows_no_responders_tells_the_sink() {
+    let bus = bus(10);
+    let told = Arc::new(Mutex::new(0));
+    let (count, (plain, taken)) = (Arc::clone(&told), sink());
+    let watching = ReplyTo::Sink(ReplySink::new(|_| {}).on_unserved(move || *count.lock() += 1));
+    for reply in [&watching, &plain] {
+        bus.shared().replies.no_responders(&bus.reply_subject(reply));
+    }
+    assert_eq!((*told.lock(), taken.lock().len()), (1, 0));
+    assert_eq!(bus.metrics().no_responders.get(), 2);
+}

@@ -1,4 +1,4 @@
-//! Producers and consumers of pipelines, and the two peers of a pair: nothing arrives twice, and with consumers that stay nothing is missing.
+//! Producers and consumers of durable pipelines, and the two peers of a pair: with consumers that stay nothing arrives twice and nothing is missing.
 
 use tokio::time::sleep_until;
 
@@ -28,7 +28,7 @@ pub(crate) async fn consume(world: &World, life: Life, book: Book) {
         let job = tokio::select! {
             biased;
             () = life.over() => break,
-            job = peer.reader.next() => job,
+            job = peer.take() => job,
         };
         let Ok(job) = job else { return world.unexpected(|| "consumer: its connection was closed".to_owned()) };
         match Stamp::read(job.last) {

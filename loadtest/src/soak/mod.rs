@@ -145,9 +145,7 @@ fn start(binary: &std::path::Path) -> Outcome<(Sidecar, Places)> {
     let at = ours.map(|port| format!("127.0.0.1:{port}"));
     let route = |name: &str, kind: &str, sides: [(&str, &String); 2]| {
         let side = |(side, address): (&str, &String)| format!("{side} = {{ bind = [\"tcp://{address}\"] }}\n");
-        // In memory, where nothing comes twice: of the durable ones at least once is promised, and proved by kills.
-        let in_memory = if kind == "pipeline" { "durable = false\n" } else { "" };
-        format!("[[route]]\nname = \"{name}\"\nkind = \"{kind}\"\n{in_memory}{}{}\n", side(sides[0]), side(sides[1]))
+        format!("[[route]]\nname = \"{name}\"\nkind = \"{kind}\"\n{}{}\n", side(sides[0]), side(sides[1]))
     };
     let [callers, agents, publishers, subscribers, producers, consumers, rough_producers, rough_consumers, a, b] = at;
     let routes = [

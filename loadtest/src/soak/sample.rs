@@ -18,6 +18,7 @@ pub(crate) struct Sample {
     pub(crate) resident_kib: u64,
     pub(crate) anonymous_kib: u64,
     pub(crate) proportional_kib: u64,
+    /// Without the segments of streams, which come and go with what is stored.
     pub(crate) descriptors: u64,
     pub(crate) threads: u64,
     /// Of ZeroMQ peers: established, and in their handshake.
@@ -40,7 +41,8 @@ impl Sample {
         let pid = sidecar.pid();
         let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).doing(|| format!("reading /proc/{pid}/{name}"));
         // Before the questions, whose own connections would be counted.
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).doing(|| format!("reading /proc/{pid}/fd"))?.count() as u64;
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).doing(|| format!("reading /proc/{pid}/fd"))?;
+        let descriptors = open.flatten().filter(|descriptor| !is_segment(&descriptor.path())).count() as u64;
         let metrics = sidecar.metrics()?;
         let metric = |name: &str| metrics.get(name).copied().ok_or_else(|| Failure::new(format!("/metrics has no {name}")));
         let (status, rollup) = (read("status")?, read("smaps_rollup")?);
@@ -64,6 +66,11 @@ impl Sample {
     pub(crate) fn unexplained(&self) -> i64 {
         self.descriptors as i64 - self.connections as i64 - self.pending as i64 - self.clients as i64
     }
+}
+
+/// One that has been closed meanwhile was of a connection.
+fn is_segment(descriptor: &Path) -> bool {
+    fs::read_link(descriptor).is_ok_and(|file| file.extension().is_some_and(|extension| extension == "seg"))
 }
 
 fn peers(sidecar: &Sidecar, binary: &Path) -> Outcome<Value> {

@@ -1,4 +1,5 @@
-//! An asynchronous ZMTP 3.0 peer with NULL security: a connection in two halves, so that one task can wait for both.
+//! An asynchronous ZMTP peer with NULL security: a connection in two halves, so that one task can wait for both. A PULL speaks 3.1, since durable
+//! pipelines ask it what it took; all others speak 3.0.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +19,11 @@ const MESSAGE_BYTES_MAX: usize = 8 << 20;
 const BUFFER_BYTES: usize = 4 << 10;
 /// A peer that leaves politely waits this long for the other end to have read everything.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where the greeting has the minor version.
+const MINOR_AT: usize = 11;
+/// What the body of a PING begins with; a time of two bytes and the context follow.
+const PING: &[u8] = b"\x04PING";
 
 /// How a peer goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +94,9 @@ impl Peer {
         let (read, write) = stream.into_split();
         let mut reader = Reader { stream: read, buffer: vec![0; BUFFER_BYTES], unread: 0..0 };
         let mut writer = Writer { stream: write, packed: Vec::new() };
-        writer.stream.write_all(&greeting()).await?;
+        let mut ours = greeting();
+        ours[MINOR_AT] = u8::from(socket_type == "PULL");
+        writer.stream.write_all(&ours).await?;
         let mut theirs = [0; 64];
         reader.stream.read_exact(&mut theirs).await?;
         if theirs[0] != 0xff || theirs[10] < 3 {
@@ -98,6 +106,27 @@ impl Peer {
         match reader.entry().await? {
             (_, true, _) => Ok(Self { reader, writer }),
             _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a message came before READY")),
+        }
+    }
+
+    /// The next message of a PULL; the PINGs before it are answered: what came before them was taken.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    ///
+    /// # Cancel safety
+    /// No message is lost; half an answer may have been written.
+    pub(crate) async fn take(&mut self) -> io::Result<Received<'_>> {
+        loop {
+            let (packed, is_command, last) = self.reader.entry().await?;
+            if !is_command {
+                return Ok(Received { packed: &self.reader.buffer[packed], last: &self.reader.buffer[last] });
+            }
+            if let Some(context) = self.reader.buffer[last].strip_prefix(PING).and_then(|rest| rest.get(2..)) {
+                let length = u8::try_from(PING.len() + context.len()).map_err(io::Error::other)?;
+                let pong = [&[0x04, length], &b"\x04PONG"[..], context].concat();
+                self.writer.stream.write_all(&pong).await?;
+            }
         }
     }
 

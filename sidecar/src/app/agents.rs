@@ -12,13 +12,16 @@ pub(super) type AgentsSource = Arc<dyn Fn() -> Vec<AgentEntry> + Send + Sync>;
 pub(crate) struct AgentEntry {
     /// The name it registered under, or the name of its route.
     pub(crate) name: String,
-    /// `connected`, or `away` while we try to reach it.
+    /// `connected`, `away` while we try to reach it, or `elsewhere` when another machine's sidecar is connected to it.
     pub(crate) state: String,
+    /// `here`, the name of the machine that has it, or `nowhere` for one that was on another machine and is not any more.
+    #[serde(default = "here")]
+    pub(crate) place: String,
     /// Where it can be reached on the bus.
     pub(crate) subject: String,
     /// Where the agent itself listens, or connects from.
     pub(crate) endpoints: Vec<String>,
-    /// Our port that leads to it.
+    /// Our port that leads to it; none for a route's, and for one of another machine that nobody here has asked for.
     pub(crate) local_port: Option<u16>,
     /// Our port that leads to its health socket.
     pub(crate) health_port: Option<u16>,
@@ -26,6 +29,11 @@ pub(crate) struct AgentEntry {
     pub(crate) source: String,
     /// Requests that wait for it.
     pub(crate) waiting: usize,
+}
+
+/// What a sidecar of an earlier release means.
+pub(super) fn here() -> String {
+    "here".to_owned()
 }
 
 /// The reply to `$MYELIN.API.AGENTS.LIST`.

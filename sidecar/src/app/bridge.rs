@@ -31,7 +31,7 @@ pub(super) struct Bridge {
     /// Shared with the list of agents.
     pub(super) routes: Arc<Mutex<Routes>>,
     fleet: Option<Arc<Fleet>>,
-    _discovery: Option<(Discovery, Listener)>,
+    discovery: Option<(Discovery, Listener)>,
 }
 
 impl Bridge {
@@ -59,7 +59,14 @@ impl Bridge {
             routes.open(&context, config, route, listens).await?;
         }
         let routes = Arc::new(Mutex::new(routes));
-        Ok(Self { front: context.front, routes, fleet, _discovery: discovery })
+        Ok(Self { front: context.front, routes, fleet, discovery })
+    }
+
+    /// Says goodbye to the sidecars of other machines.
+    pub(super) async fn leave(&self) {
+        if let Some((discovery, _)) = &self.discovery {
+            discovery.leave().await;
+        }
     }
 
     /// Requests in the hands of agents and other responders, by route or name, where there are any.
@@ -129,9 +136,10 @@ impl Bridge {
 
     /// Agents that registered, then agents of routes.
     pub(super) fn agents_source(&self) -> AgentsSource {
-        let (fleet, routes) = (self.fleet.clone(), Arc::clone(&self.routes));
+        let registry = self.fleet.clone().zip(self.discovery.as_ref().map(|(discovery, _)| discovery.clone()));
+        let routes = Arc::clone(&self.routes);
         Arc::new(move || {
-            let mut agents = fleet.as_ref().map_or_else(Vec::new, |fleet| fleet::registered(fleet));
+            let mut agents = registry.as_ref().map_or_else(Vec::new, |(fleet, discovery)| fleet::registered(fleet, discovery));
             agents.extend(routes.lock().agents());
             agents
         })

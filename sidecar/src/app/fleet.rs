@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use myelin_bridge_zmq::discovery::address::AddressRule;
 use myelin_bridge_zmq::discovery::metrics::DiscoveryMetrics;
-use myelin_bridge_zmq::discovery::{Discovery, DiscoveryConfig};
+use myelin_bridge_zmq::discovery::{Discovery, DiscoveryConfig, ElsewhereConfig};
 use myelin_bridge_zmq::front::{Endpoint, Listener, SocketType};
 use myelin_bridge_zmq::routes::RouteContext;
-use myelin_bridge_zmq::routes::fleet::{Fleet, FleetConfig, MemberStatus};
+use myelin_bridge_zmq::routes::fleet::{Fleet, FleetConfig, MemberStatus, Place};
 use myelin_bridge_zmq::routes::service::{self, QueueBounds, ServiceConfig};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,12 @@ use crate::config::Config;
 
 /// What a permission calls the socket where agents register.
 const DISCOVERY: &str = "discovery";
+
+/// Where the list of agents has these from.
+const SOURCE: &str = "registration";
+
+/// The state of an agent of another machine.
+const ELSEWHERE: &str = "elsewhere";
 
 /// Starts discovery, attaches who registered in earlier runs, and binds the socket where agents register.
 pub(super) async fn start(
@@ -56,6 +62,9 @@ pub(super) async fn start(
         path: config.serve.state_dir.clone(),
         reason: with_causes(&error),
     })?;
+    if let Err(error) = discovery.join(&context.bus, ElsewhereConfig::new(host_name())).await {
+        tracing::error!(%error, "agents of other machines are not found, and others do not find those of this one");
+    }
     let endpoint = &config.discovery.listen;
     let front = context.front.for_route(DISCOVERY).at_side("agents");
     let listener = front.listen(endpoint, SocketType::Router, discovery.handler()).await;
@@ -84,17 +93,52 @@ fn reserved_names(config: &Config) -> Vec<String> {
     own.chain(routes.map(|route| route.name.clone())).collect()
 }
 
-/// Every agent that registered.
-pub(super) fn registered(fleet: &Fleet) -> Vec<AgentEntry> {
-    let entry = |member: MemberStatus| AgentEntry {
-        subject: service::subject(&member.name).map_or_else(|_| String::new(), |subject| subject.to_string()),
-        state: state(member.connected),
+/// What this machine calls itself.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "unnamed".to_owned() } else { name.to_owned() }
+}
+
+/// Every agent that registered, here or on another machine.
+pub(super) fn registered(fleet: &Fleet, discovery: &Discovery) -> Vec<AgentEntry> {
+    let members = fleet.members();
+    let unasked = |(name, _): &(String, String)| members.binary_search_by(|member| member.name.cmp(name)).is_err();
+    let elsewhere: Vec<_> = discovery.elsewhere().into_iter().filter(unasked).collect();
+    let mut agents: Vec<_> = members.into_iter().map(of_member).chain(elsewhere.into_iter().map(of_other)).collect();
+    agents.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    agents
+}
+
+fn of_member(member: MemberStatus) -> AgentEntry {
+    AgentEntry {
+        subject: subject_of(&member.name),
+        state: if matches!(member.place, Place::Elsewhere(_)) { ELSEWHERE.to_owned() } else { state(member.connected) },
+        place: member.place.to_string(),
         endpoints: member.endpoints.iter().map(|address| Endpoint::from(*address).to_string()).collect(),
         local_port: Some(member.port),
         health_port: member.health_port,
-        source: "registration".to_owned(),
+        source: SOURCE.to_owned(),
         waiting: member.waiting,
         name: member.name,
-    };
-    fleet.members().into_iter().map(entry).collect()
+    }
+}
+
+/// One of another machine that nobody here has asked for.
+fn of_other((name, host): (String, String)) -> AgentEntry {
+    AgentEntry {
+        subject: subject_of(&name),
+        state: ELSEWHERE.to_owned(),
+        place: host,
+        endpoints: Vec::new(),
+        local_port: None,
+        health_port: None,
+        source: SOURCE.to_owned(),
+        waiting: 0,
+        name,
+    }
+}
+
+fn subject_of(name: &str) -> String {
+    service::subject(name).map_or_else(|_| String::new(), |subject| subject.to_string())
 }

@@ -193,6 +193,7 @@ impl Routes {
             .map(|(route, agents, service)| AgentEntry {
                 name: route.name.clone(),
                 state: state(service.agents_connected()),
+                place: super::agents::here(),
                 subject: service.subject().to_string(),
                 endpoints: agents.connect.iter().map(ToString::to_string).collect(),
                 local_port: None,

@@ -45,6 +45,8 @@ impl App {
         bus.refuse();
         let ending = async {
             enter(&phase, Phase::Draining);
+            // While the bus still carries it.
+            bridge.leave().await;
             // While the bus still carries replies: a caller over NATS waits for its one on a subscription, which draining ends.
             settle(&bridge, deadline).await;
             // Before the bus, whose drain closes the store.

@@ -47,14 +47,14 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         return Ok(());
     }
     let rows: Vec<Vec<String>> = agents.into_iter().map(row).collect();
-    output::line(&output::table(&["AGENT", "STATE", "SUBJECT", "ENDPOINT", "LOCAL PORT"], &rows))?;
+    output::line(&output::table(&["AGENT", "STATE", "PLACE", "SUBJECT", "ENDPOINT", "LOCAL PORT"], &rows))?;
     Ok(())
 }
 
 fn row(agent: AgentEntry) -> Vec<String> {
     let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let port = agent.local_port.map_or_else(String::new, |port| port.to_string());
-    vec![agent.name, agent.state, agent.subject, or_dash(agent.endpoints.join(", ")), or_dash(port)]
+    vec![agent.name, agent.state, agent.place, agent.subject, or_dash(agent.endpoints.join(", ")), or_dash(port)]
 }
 
 /// Why there is no list.

@@ -1,15 +1,17 @@
 //! A sidecar with sockets of every type, to misbehave at.
 
-use super::neighbours::{Neighbours, Served};
+use super::neighbours::Neighbours;
+use super::served::Served;
 use crate::sidecar::{Sidecar, SidecarBuilder};
 use crate::wait::PATIENCE;
 use crate::zmtp::{Options, Peer};
-use crate::{free_port, free_ports, http};
+use crate::{free_ports, http};
+use serde_json::Value;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// A sidecar with one route of each kind for healthy agents, and a second service and pipeline where hostile agents may take what would
-/// otherwise have been a neighbour's work.
+/// A sidecar with one route of each kind for healthy agents, pipelines of both kinds among them, and a second service and second pipelines where
+/// hostile agents may take what would otherwise have been a neighbour's work.
 #[derive(Debug)]
 pub struct Arena {
     /// The sidecar under attack.
@@ -31,11 +33,22 @@ pub struct Places {
     pub other_callers: SocketAddr,
     /// The agents' side of the second service.
     pub other_agents: SocketAddr,
-    /// The producers' side of the second pipeline.
+    /// The producers' side of the second durable pipeline.
     pub other_producers: SocketAddr,
-    /// The consumers' side of the second pipeline.
+    /// The consumers' side of the second durable pipeline.
     pub other_consumers: SocketAddr,
+    pub memory_producers: SocketAddr,
+    pub memory_consumers: SocketAddr,
+    /// The producers' side of the second pipeline in memory.
+    pub other_memory_producers: SocketAddr,
+    /// The consumers' side of the second pipeline in memory.
+    pub other_memory_consumers: SocketAddr,
 }
+
+/// How many there are of what [`Arena::every_place`] returns.
+const PLACES: usize = 11;
+
+const IN_MEMORY: &str = "durable = false\n";
 
 /// A listening socket of the sidecar, for what is tried at every type.
 #[derive(Debug, Clone, Copy)]
@@ -66,9 +79,20 @@ impl Arena {
     #[must_use]
     #[track_caller]
     pub fn with(builder: SidecarBuilder) -> Self {
+        Self::with_jobs(builder, "")
+    }
+
+    /// With more lines in the table of the second durable pipeline.
+    ///
+    /// # Panics
+    /// When the sidecar does not start.
+    #[must_use]
+    #[track_caller]
+    pub fn with_jobs(builder: SidecarBuilder, other_jobs: &str) -> Self {
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let [callers, agents, publishers, subscribers, producers, consumers] = free_ports().map(at);
-        let [other_callers, other_agents, other_producers, other_consumers] = [(); 4].map(|()| at(free_port()));
+        let [other_callers, other_agents, other_producers, other_consumers] = free_ports().map(at);
+        let [memory_producers, memory_consumers, other_memory_producers, other_memory_consumers] = free_ports().map(at);
         let places = Places {
             callers,
             agents,
@@ -80,13 +104,21 @@ impl Arena {
             other_agents,
             other_producers,
             other_consumers,
+            memory_producers,
+            memory_consumers,
+            other_memory_producers,
+            other_memory_consumers,
         };
+        let service = |name, callers, agents| route(name, "service", ("callers", callers), ("agents", agents), "");
+        let pipeline = |name, (first, second), lines: &str| route(name, "pipeline", ("producers", first), ("consumers", second), lines);
         let routes = [
-            route("calls", "service", ("callers", callers), ("agents", agents)),
-            route("status", "topic", ("publishers", publishers), ("subscribers", subscribers)),
-            route("jobs", "pipeline", ("producers", producers), ("consumers", consumers)),
-            route("other-calls", "service", ("callers", other_callers), ("agents", other_agents)),
-            route("other-jobs", "pipeline", ("producers", other_producers), ("consumers", other_consumers)),
+            service("calls", callers, agents),
+            service("other-calls", other_callers, other_agents),
+            route("status", "topic", ("publishers", publishers), ("subscribers", subscribers), ""),
+            pipeline("jobs", (producers, consumers), ""),
+            pipeline("other-jobs", (other_producers, other_consumers), other_jobs),
+            pipeline("memory-jobs", (memory_producers, memory_consumers), IN_MEMORY),
+            pipeline("other-memory-jobs", (other_memory_producers, other_memory_consumers), IN_MEMORY),
         ];
         Self { sidecar: builder.routes(&routes.concat()).start(), places }
     }
@@ -98,9 +130,9 @@ impl Arena {
     }
 
     /// One listening socket for each type the sidecar has, and those of the hub and of discovery. Whoever takes work is at the second service
-    /// and the second pipeline.
+    /// and the second pipelines.
     #[must_use]
-    pub fn every_place(&self) -> [Place; 9] {
+    pub fn every_place(&self) -> [Place; PLACES] {
         let place = |name, peer_type, address| Place { name, peer_type, address };
         [
             place("callers", "DEALER", self.places.callers),
@@ -109,6 +141,8 @@ impl Arena {
             place("subscribers", "SUB", self.places.subscribers),
             place("producers", "PUSH", self.places.other_producers),
             place("consumers", "PULL", self.places.other_consumers),
+            place("producers in memory", "PUSH", self.places.other_memory_producers),
+            place("consumers in memory", "PULL", self.places.other_memory_consumers),
             place("discovery", "REQ", self.sidecar.discovery()),
             place("hub.publishers", "XPUB", self.sidecar.publishers()),
             place("hub.subscribers", "XSUB", self.sidecar.subscribers()),
@@ -120,6 +154,20 @@ impl Arena {
     pub fn counted(&self) -> Vec<String> {
         let text = http::get(self.sidecar.http(), "/metrics", PATIENCE).map(|answer| answer.body).unwrap_or_default();
         text.lines().filter(|line| line.starts_with("myelin_zmq") && !line.ends_with(" 0")).map(ToOwned::to_owned).collect()
+    }
+
+    /// Messages that a durable pipeline has read from producers and not stored yet.
+    ///
+    /// # Panics
+    /// When `myelin zmq` does not tell.
+    #[must_use]
+    #[track_caller]
+    pub fn unstored(&self, route: &str) -> u64 {
+        let output = self.sidecar.command(&["zmq", "--json"]).output().expect("it starts");
+        let all: Value = serde_json::from_slice(&output.stdout).expect("an answer in JSON");
+        let pipelines = all["pipelines"].as_array().into_iter().flatten();
+        let unstored = pipelines.filter(|pipeline| pipeline["route"] == route).find_map(|pipeline| pipeline["unstored"].as_u64());
+        unstored.expect("the pipeline is there")
     }
 
     /// Runs `attack` while agents at every route go on with their work, and a little longer.
@@ -162,10 +210,7 @@ impl Place {
     }
 }
 
-fn route(name: &str, kind: &str, first: (&str, SocketAddr), second: (&str, SocketAddr)) -> String {
+fn route(name: &str, kind: &str, first: (&str, SocketAddr), second: (&str, SocketAddr), lines: &str) -> String {
     let side = |(side, address): (&str, SocketAddr)| format!("{side} = {{ bind = [\"tcp://{address}\"] }}\n");
-    // In memory: how soon neighbours are served is judged here, and a durable one also waits for the disk. Durable pipelines under attack have no
-    // test of this kind yet.
-    let in_memory = if kind == "pipeline" { "durable = false\n" } else { "" };
-    format!("[[route]]\nname = \"{name}\"\nkind = \"{kind}\"\n{in_memory}{}{}\n", side(first), side(second))
+    format!("[[route]]\nname = \"{name}\"\nkind = \"{kind}\"\n{}{}{lines}\n", side(first), side(second))
 }

@@ -1,20 +1,24 @@
-//! The agents beside a hostile one: calls, published messages and jobs, each answered before the next is sent.
+//! The agents beside a hostile one: calls and published messages, each answered before the next is sent, and jobs, which nobody waits for to send
+//! the next.
 
 use super::arena::Places;
+use super::machine::{syncs, trips};
+use super::production::produce;
+use super::served::{NAMES, Served};
 use crate::wait::{PATIENCE, eventually};
 use crate::zmtp::{Options, Peer, RecvError};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// From one message of a neighbour to its next; latency counts from when it was due, so a late one makes the following late too.
-const PERIOD: Duration = Duration::from_millis(10);
+/// From one message of a neighbour to its next; latency counts from when it was due, so a late one makes the following late too, where the next
+/// waits for it.
+pub(super) const PERIOD: Duration = Duration::from_millis(10);
 
 /// After so long a message counts as lost, and the neighbour gives up.
-const LOST_AFTER: Duration = Duration::from_secs(20);
+pub(super) const LOST_AFTER: Duration = Duration::from_secs(20);
 
 /// One call in so many comes from a socket of its own, so that connecting is part of what is measured.
 const FRESH_SOCKET_EVERY: u64 = 4;
@@ -22,91 +26,11 @@ const FRESH_SOCKET_EVERY: u64 = 4;
 /// Messages of each neighbour that must be served after the attack.
 const ROUNDS_AFTER: usize = 20;
 
-/// A call over a connection of its own wakes the caller, the sidecar and the agent about eight times in all; a trip past the sidecar wakes two
-/// threads.
-const TRIPS_OF_A_CALL: u32 = 4;
-
 /// Messages of others that are kept, for the text of a failure.
 const STRANGERS_MAX: usize = 16;
 
-/// The neighbours, in the order of their latencies.
-const NAMES: [&str; 3] = ["caller", "publisher", "producer"];
-
 /// What the neighbours' own messages begin with.
-const MARK: &[u8] = b"neighbour";
-
-/// How the neighbours fared.
-#[derive(Debug, Clone)]
-pub struct Served {
-    /// From the moment a message was due until its answer was there, of every neighbour, sorted.
-    pub latencies: Vec<Duration>,
-    /// The longest of each neighbour.
-    pub slowest: [(&'static str, Duration); 3],
-    /// Messages of others that a neighbour received, cut short.
-    pub strangers: Vec<String>,
-    /// Resident bytes of the sidecar before the attack.
-    pub memory_before: u64,
-    /// What was added to them at most.
-    pub memory_grown: u64,
-    /// From the moment a byte was due until it was back, past no sidecar, sorted: what this machine makes everybody wait.
-    pub machine: Vec<Duration>,
-}
-
-impl Served {
-    /// The latency that 99 of 100 messages stayed within.
-    #[must_use]
-    pub fn p99(&self) -> Duration {
-        p99(&self.latencies)
-    }
-
-    /// The longest.
-    #[must_use]
-    pub fn max(&self) -> Duration {
-        self.latencies.last().copied().unwrap_or_default()
-    }
-
-    /// What the machine alone made 99 of 100 wait at most.
-    #[must_use]
-    pub fn machine_p99(&self) -> Duration {
-        p99(&self.machine)
-    }
-
-    /// What the machine made somebody wait at worst, without any help of the sidecar.
-    #[must_use]
-    pub fn machine_max(&self) -> Duration {
-        self.machine.last().copied().unwrap_or_default()
-    }
-
-    /// A deadline on this machine: it may keep each of the processes on a message's way waiting as long as it kept others.
-    #[must_use]
-    pub fn allowed(&self, deadline: Duration) -> Duration {
-        deadline + self.machine_max() * TRIPS_OF_A_CALL
-    }
-
-    /// Nobody waited longer than `deadline`, beyond what the machine makes everybody wait, and the sidecar held at most `memory_max` more bytes than before.
-    ///
-    /// # Panics
-    /// When either is not so.
-    #[track_caller]
-    pub fn check(&self, deadline: Duration, memory_max: u64) {
-        let (slowest, p99, count, allowed) = (&self.slowest, self.p99(), self.latencies.len(), self.allowed(deadline));
-        assert!(self.max() <= allowed, "a neighbour waited longer than {allowed:?}: {slowest:?}, p99 {p99:?} of {count}");
-        assert!(self.memory_grown <= memory_max, "{} KiB more than before, {} are allowed", self.memory_grown >> 10, memory_max >> 10);
-    }
-
-    /// Nothing of the attack reached a neighbour.
-    ///
-    /// # Panics
-    /// When something did.
-    #[track_caller]
-    pub fn check_no_strangers(&self) {
-        assert!(self.strangers.is_empty(), "neighbours got what was not for them: {:?}", self.strangers);
-    }
-}
-
-fn p99(sorted: &[Duration]) -> Duration {
-    sorted.get(sorted.len() * 99 / 100).copied().unwrap_or_default()
-}
+pub(super) const MARK: &[u8] = b"neighbour";
 
 /// Threads that stop when they are told, or dropped.
 #[derive(Debug)]
@@ -116,16 +40,17 @@ pub(super) struct Neighbours {
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    stop: AtomicBool,
+pub(super) struct Shared {
+    pub(super) stop: AtomicBool,
     agent_stop: AtomicBool,
     log: Mutex<Log>,
 }
 
 #[derive(Debug, Default)]
-struct Log {
-    latencies: [Vec<Duration>; 3],
-    machine: Vec<Duration>,
+pub(super) struct Log {
+    pub(super) latencies: [Vec<Duration>; NAMES.len()],
+    pub(super) machine: Vec<Duration>,
+    pub(super) disk: Vec<Duration>,
     strangers: Vec<String>,
 }
 
@@ -139,11 +64,13 @@ impl Neighbours {
             thread("agent", &shared, move |shared| serve(agent, shared)),
             thread("caller", &shared, move |shared| call(places.callers, shared)),
             thread("publisher", &shared, move |shared| publish(places.publishers, places.subscribers, shared)),
-            thread("producer", &shared, move |shared| produce(places.producers, places.consumers, shared)),
+            thread("producer", &shared, move |shared| produce(2, places.producers, places.consumers, shared)),
+            thread("memory", &shared, move |shared| produce(3, places.memory_producers, places.memory_consumers, shared)),
             thread("machine", &shared, trips),
+            thread("disk", &shared, syncs),
         ];
         let neighbours = Self { shared, threads };
-        neighbours.wait_rounds([1; 3]);
+        neighbours.wait_rounds([1; NAMES.len()]);
         neighbours
     }
 
@@ -158,17 +85,17 @@ impl Neighbours {
         let done = self.shared.log().latencies.each_ref().map(Vec::len);
         self.wait_rounds(done.map(|done| done + ROUNDS_AFTER));
         self.stop();
-        let mut log = self.shared.log();
+        let log = std::mem::take(&mut *self.shared.log());
         let slowest = std::array::from_fn(|which| (NAMES[which], log.latencies[which].iter().copied().max().unwrap_or_default()));
-        let mut latencies = log.latencies.concat();
-        latencies.sort_unstable();
-        let mut machine = std::mem::take(&mut log.machine);
-        machine.sort_unstable();
-        Served { latencies, slowest, strangers: std::mem::take(&mut log.strangers), memory_before: 0, memory_grown: 0, machine }
+        let [latencies, machine, disk] = [log.latencies.concat(), log.machine, log.disk].map(|mut all| {
+            all.sort_unstable();
+            all
+        });
+        Served { latencies, slowest, strangers: log.strangers, memory_before: 0, memory_grown: 0, machine, disk }
     }
 
     #[track_caller]
-    fn wait_rounds(&self, counts: [usize; 3]) {
+    fn wait_rounds(&self, counts: [usize; NAMES.len()]) {
         eventually("every neighbour is served", LOST_AFTER, || {
             let lost = self.threads.iter().any(JoinHandle::is_finished);
             assert!(!lost, "a neighbour has given up: {:?}", self.threads.iter().find(|thread| thread.is_finished()));
@@ -199,11 +126,11 @@ impl Drop for Neighbours {
 }
 
 impl Shared {
-    fn log(&self) -> MutexGuard<'_, Log> {
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stranger(&self, frames: &[Vec<u8>]) {
+    pub(super) fn stranger(&self, frames: &[Vec<u8>]) {
         let mut log = self.log();
         if log.strangers.len() < STRANGERS_MAX {
             let cut = frames.iter().map(|frame| String::from_utf8_lossy(&frame[..frame.len().min(40)]).into_owned());
@@ -220,7 +147,7 @@ impl Shared {
     }
 
     /// Tells the number of each round and when it was due.
-    fn paced(&self, mut round: impl FnMut(u64, Instant)) {
+    pub(super) fn paced(&self, mut round: impl FnMut(u64, Instant)) {
         let begin = Instant::now();
         for number in 0.. {
             let due = begin + PERIOD * u32::try_from(number).expect("a test ends before that");
@@ -261,22 +188,6 @@ fn serve(mut agent: Peer, shared: &Shared) {
     }
 }
 
-/// A byte to a thread that sends it back, over the same kernel and past the sidecar.
-fn trips(shared: &Shared) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let mut here = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
-    let (mut there, _) = listener.accept().expect("it was connected to");
-    here.set_nodelay(true).and_then(|()| there.set_nodelay(true)).expect("a TCP socket takes the option");
-    std::thread::scope(|scope| {
-        scope.spawn(move || std::io::copy(&mut there.try_clone().expect("a descriptor"), &mut there));
-        shared.paced(|_, due| {
-            here.write_all(b"x").and_then(|()| here.read_exact(&mut [0])).expect("the other thread sends it back");
-            shared.log().machine.push(due.elapsed());
-        });
-        drop(here);
-    });
-}
-
 fn call(callers: SocketAddr, shared: &Shared) {
     let mut socket = None;
     shared.rounds(0, |number, body| {
@@ -303,14 +214,5 @@ fn publish(publishers: SocketAddr, subscribers: SocketAddr, shared: &Shared) {
     shared.rounds(1, |_, body| {
         publisher.send(&[body]);
         shared.expect(&mut subscriber, body);
-    });
-}
-
-fn produce(producers: SocketAddr, consumers: SocketAddr, shared: &Shared) {
-    let mut push = Peer::connect(producers, "PUSH");
-    let mut pull = Peer::connect(consumers, "PULL");
-    shared.rounds(2, |_, body| {
-        push.send(&[body]);
-        shared.expect(&mut pull, body);
     });
 }

@@ -185,7 +185,7 @@ pub fn stalled_subscriber(arena: &Arena, plan: StalledSubscriber) -> u64 {
     total
 }
 
-/// `count` messages of 1 MiB towards a SUB, a PULL, a REP and a DEALER that do not read (D7), which vanish after `stall`.
+/// `count` messages of 1 MiB towards a SUB, a PULL of each kind of pipeline, a REP and a DEALER that do not read (D7), which vanish after `stall`.
 ///
 /// # Panics
 /// When the sidecar closes a stalled peer that its policy lets live.
@@ -200,7 +200,10 @@ pub fn large_messages(arena: &Arena, count: usize, stall: Duration) {
     witness.subscribe(b"witness");
     let mut publisher = Peer::connect(places.publishers, "PUB");
     crate::flow::open(&mut publisher, &mut witness, "witness");
-    let pull = Peer::connect(places.other_consumers, "PULL");
+    let mut pull = Peer::connect(places.other_consumers, "PULL");
+    // Before that a durable pipeline gives it nothing.
+    pull.answer_ping();
+    let memory_pull = Peer::connect(places.other_memory_consumers, "PULL");
     let rep = Peer::connect(places.other_agents, "REP");
     let pushed = message(&[&large]);
     let asked = message(&[b"".as_slice(), &large]);
@@ -208,12 +211,13 @@ pub fn large_messages(arena: &Arena, count: usize, stall: Duration) {
     std::thread::scope(|scope| {
         scope.spawn(|| blast(publisher, &pushed, fast));
         scope.spawn(|| blast(Peer::connect(places.other_producers, "PUSH"), &pushed, fast));
+        scope.spawn(|| blast(Peer::connect(places.other_memory_producers, "PUSH"), &pushed, fast));
         scope.spawn(|| blast(Peer::connect(places.other_callers, "DEALER"), &asked, fast));
         // This one has an agent that answers, and does not read the answers. It leaves the agent time: the neighbour calls it a hundred times a second,
         // and an agent that has more to do than it can keeps everybody waiting, whoever carries the requests.
         scope.spawn(|| blast(Peer::connect(places.callers, "DEALER"), &asked, Blast { pause: AGENT_PAUSE, ..fast }));
     });
-    for stalled in [subscriber, pull, rep] {
+    for stalled in [subscriber, pull, memory_pull, rep] {
         stalled.into_raw().reset();
     }
 }

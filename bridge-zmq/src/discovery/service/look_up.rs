@@ -1,17 +1,15 @@
 //! Answers where an agent is, once it was seen to accept connections.
 
-use std::sync::Arc;
-
-use super::super::agent::{Agent, AgentName};
-use super::super::answer;
-use super::super::attach::{AttachError, Attached};
+use super::super::agent::AgentName;
+use super::super::answer::{self, Found};
+use super::super::attach::AttachError;
 use super::super::dialect::Dialect;
 use super::super::json::Text;
 use super::super::metrics::{Outcome, Verb};
 use super::{Caller, Discovery};
 
 /// Why a lookup gets no address.
-enum LookupError {
+pub(super) enum LookupError {
     Unknown,
     Unreachable,
     Attach(AttachError),
@@ -20,9 +18,9 @@ enum LookupError {
 impl Discovery {
     pub(super) async fn answer_lookup(&self, dialect: Dialect, name: &Text, caller: Caller) -> String {
         let (outcome, answer) = match self.look_up(name).await {
-            Ok((agent, ports)) => {
+            Ok(found) => {
                 let host = self.inner.config.advertise.unwrap_or_else(|| caller.local.ip().to_canonical());
-                (Outcome::Done, answer::found(dialect, host, ports, &agent))
+                (Outcome::Done, answer::found(dialect, host, &found))
             }
             Err(LookupError::Unknown) => (Outcome::Unknown, answer::not_found(dialect, name)),
             // These texts must not say `not found` or `not registered`: the caller is to try again.
@@ -39,19 +37,28 @@ impl Discovery {
         answer
     }
 
-    async fn look_up(&self, name: &Text) -> Result<(Arc<Agent>, Attached), LookupError> {
+    /// Here first, and where no agent of this machine accepts connections, on others.
+    async fn look_up(&self, name: &Text) -> Result<Found, LookupError> {
         let name = AgentName::from_text(name).map_err(|_| LookupError::Unknown)?;
-        let agent = self.get(&name).ok_or(LookupError::Unknown)?;
+        let here = self.look_up_here(&name).await;
+        match here {
+            Ok(_) | Err(LookupError::Attach(_)) => here,
+            Err(LookupError::Unknown | LookupError::Unreachable) => self.look_up_elsewhere(&name).await.unwrap_or(here),
+        }
+    }
+
+    pub(super) async fn look_up_here(&self, name: &AgentName) -> Result<Found, LookupError> {
+        let agent = self.get(name).ok_or(LookupError::Unknown)?;
         let endpoints: Vec<_> = agent.replicas.iter().map(|replica| replica.endpoint).collect();
         if self.inner.reach.alive(endpoints).await.is_empty() {
             return Err(LookupError::Unreachable);
         }
         if let (true, Some(ports)) = (agent.attached, agent.ports) {
-            return Ok((agent, ports));
+            return Ok(Found::of(&agent, ports));
         }
-        let _name = self.lock_name(&name).await;
+        let _name = self.lock_name(name).await;
         // Somebody else may have attached it while this call waited.
-        let agent = self.get(&name).ok_or(LookupError::Unknown)?;
+        let agent = self.get(name).ok_or(LookupError::Unknown)?;
         let ports = match agent.ports.filter(|_| agent.attached) {
             Some(ports) => ports,
             None => {
@@ -60,6 +67,6 @@ impl Discovery {
                 ports
             }
         };
-        Ok((agent, ports))
+        Ok(Found::of(&agent, ports))
     }
 }

@@ -1,10 +1,13 @@
-//! Decides what a request gets: the shell around the registry. Registrations are in [`register`], lookups in [`look_up`].
+//! Decides what a request gets: the shell around the registry. Registrations are in [`register`], lookups in [`look_up`], and what concerns other
+//! machines in [`abroad`].
 
+mod abroad;
 mod look_up;
 mod register;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use hashbrown::DefaultHashBuilder;
@@ -21,8 +24,10 @@ use super::answer;
 use super::attach::{AttachError, Attached, Attacher, Attachment};
 use super::config::DiscoveryConfig;
 use super::dialect::{Dialect, Request};
+use super::elsewhere::Elsewhere;
 use super::handler::DiscoveryHandler;
 use super::metrics::{DiscoveryMetrics, Outcome, Verb};
+use super::ports::{Ports, PortsFile};
 use super::reach::Reach;
 use super::registry::Registry;
 use super::saver::Saver;
@@ -46,6 +51,11 @@ struct Inner {
     attacher: Attacher,
     reach: Arc<Reach>,
     saver: Saver,
+    /// Of names that other machines serve. Never locked together with `registry`.
+    ports: Arc<Mutex<Ports>>,
+    ports_saver: Saver,
+    /// Once this sidecar has joined the others.
+    elsewhere: OnceLock<Elsewhere>,
     /// Held while one name is changed, from looking at its old endpoints to recording its new ports. Always taken before
     /// `registry`, which is never held across an await.
     names: Vec<tokio::sync::Mutex<()>>,
@@ -96,9 +106,11 @@ impl Discovery {
         let reading = tokio::task::spawn_blocking(move || {
             let store = Store::open(&state_dir)?;
             let loaded = store.load()?;
-            Ok::<_, StoreError>((store, loaded))
+            let file = PortsFile::new(&state_dir);
+            let ports = file.load()?;
+            Ok::<_, StoreError>((store, loaded, file, ports))
         });
-        let (store, loaded) = reading.await.map_err(|_| StartError::Interrupted)??;
+        let (store, loaded, file, (ports, damaged)) = reading.await.map_err(|_| StartError::Interrupted)??;
         let mut registry = Registry::new(config.limits);
         for port in &config.reserved_ports {
             registry.reserve(*port);
@@ -112,14 +124,27 @@ impl Discovery {
                 warn!(agent = %name, "registration on disk does not fit the limits or has the name of a route, dropped");
             }
         }
+        if damaged > 0 {
+            warn!(lines = damaged, "ports of names of other machines were damaged on disk, using what could be read");
+        }
         let registry = Arc::new(Mutex::new(registry));
-        let snapshot = {
-            let registry = Arc::clone(&registry);
-            move || registry.lock().agents().cloned().collect()
+        let (agents, store) = (Arc::clone(&registry), Arc::new(store));
+        let snapshot = move || {
+            let (agents, store): (Vec<_>, _) = (agents.lock().agents().cloned().collect(), Arc::clone(&store));
+            move || store.save(&agents)
+        };
+        let ports = Arc::new(Mutex::new(ports));
+        let of_ports = Arc::clone(&ports);
+        let ports_snapshot = move || {
+            let (ports, file) = (of_ports.lock().clone(), file.clone());
+            move || file.save(&ports)
         };
         let discovery = Self {
             inner: Arc::new(Inner {
-                saver: Saver::start(store, snapshot, tracker, token.clone()),
+                saver: Saver::start("registry", snapshot, tracker, token.clone()),
+                ports,
+                ports_saver: Saver::start("ports of other machines' agents", ports_snapshot, tracker, token.clone()),
+                elsewhere: OnceLock::new(),
                 reach: Arc::new(Reach::new(config.connect_timeout, config.connect_trusted)),
                 names: (0..NAME_LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
                 hasher: DefaultHashBuilder::default(),
@@ -137,6 +162,7 @@ impl Discovery {
             discovery.inner.saver.changed();
         }
         discovery.restore().await;
+        discovery.reopen().await;
         Ok(discovery)
     }
 
@@ -202,7 +228,9 @@ impl Discovery {
 
     fn answer_list(&self) -> String {
         self.inner.metrics.answered(Verb::List, Outcome::Done);
-        answer::names(self.agents().iter().map(|agent| agent.name.as_str()))
+        let mut names = self.inner.elsewhere.get().map_or_else(BTreeSet::new, Elsewhere::names);
+        names.extend(self.inner.registry.lock().agents().map(|agent| agent.name.clone()));
+        answer::names(names.iter().map(AgentName::as_str))
     }
 
     fn answer_health(&self) -> String {
@@ -212,7 +240,8 @@ impl Discovery {
 
     /// Attaches all replicas of an agent and records our ports for it. The name must be locked.
     async fn attach(&self, agent: &Agent) -> Result<Attached, AttachError> {
-        let mut ports = agent.ports;
+        // Clients may have the port that led to it while another machine served it.
+        let mut ports = agent.ports.or_else(|| self.inner.ports.lock().get(&agent.name));
         for replica in &agent.replicas {
             let attachment = Attachment { name: agent.name.clone(), endpoint: replica.endpoint, health: replica.health, preferred: ports };
             let attaching = tokio::time::timeout(self.inner.config.attach_timeout, self.inner.attacher.attach(attachment));
@@ -220,7 +249,10 @@ impl Discovery {
             self.inner.registry.lock().attached(&agent.name, attached);
             ports = Some(attached);
         }
-        ports.ok_or_else(|| AttachError { reason: "no replica is known".to_owned() })
+        let ports = ports.filter(|_| !agent.replicas.is_empty());
+        let ports = ports.ok_or_else(|| AttachError { reason: "no replica is known".to_owned() })?;
+        self.attached(agent);
+        Ok(ports)
     }
 
     /// Attaches everyone after a restart, so that clients with cached ports never notice it.

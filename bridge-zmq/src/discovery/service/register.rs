@@ -77,7 +77,13 @@ impl Discovery {
         let attached = self.attach(&agent).await;
         drop(name);
         let change = if attached.is_ok() { inner.saver.changed() } else { change };
-        let _late_or_failed = inner.saver.saved(change, inner.config.persist_patience).await;
+        let saving = inner.saver.saved(change, inner.config.persist_patience);
+        let telling = async {
+            if attached.is_ok() {
+                self.told(&agent).await;
+            }
+        };
+        let _late_or_failed = tokio::join!(saving, telling);
         attached.map(drop).map_err(RegisterError::Attach)
     }
 }

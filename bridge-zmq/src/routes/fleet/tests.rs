@@ -9,7 +9,9 @@ use myelin_bus::{Bus, EmbeddedConfig, Pressure};
 use tokio::time::Instant;
 
 use super::*;
-use crate::front::{DisconnectReason, Front, FrontConfig, Peer, PeerHandler, ReconnectConfig, SocketType, SubscriptionChange};
+use crate::front::{
+    ConnectorState, DisconnectReason, Front, FrontConfig, Peer, PeerHandler, ReconnectConfig, SocketType, SubscriptionChange,
+};
 use crate::metrics::Metrics;
 use crate::routes::RouteMetrics;
 

@@ -28,6 +28,8 @@ use crate::front::{DisconnectReason, Peer, PeerHandler, SubscriptionChange};
 #[derive(Debug)]
 pub(super) struct Producers {
     pub(super) publisher: Publisher,
+    /// Where what they send waits, as far as it stays on this machine.
+    pub(super) queue: Arc<WorkQueue>,
 }
 
 impl PeerHandler for Producers {
@@ -35,6 +37,10 @@ impl PeerHandler for Producers {
 
     fn received(&self, _peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
         self.publisher.publish_batch(batch).pressure
+    }
+
+    fn held_back(&self, _peer: &Arc<Peer>) -> Option<Pressure> {
+        self.queue.is_over().then(|| pressure_of(&self.queue))
     }
 
     fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}
@@ -89,16 +95,18 @@ impl InlineHandler for Handler {
         for body in delivery.bodies {
             is_over |= self.0.queue.offer(frames_of(body), |frames| self.0.offer(frames));
         }
-        is_over.then(|| {
-            let queue = Arc::clone(&self.0.queue);
-            Pressure::new(async move { queue.relieved().await })
-        })
+        is_over.then(|| pressure_of(&self.0.queue))
     }
 
     fn load(&self) -> usize {
         // Where nobody consumes, messages only wait: the last choice.
         if self.0.peers.lock().turn.is_empty() { usize::MAX - 1 } else { self.0.queue.len() }
     }
+}
+
+fn pressure_of(queue: &Arc<WorkQueue>) -> Pressure {
+    let queue = Arc::clone(queue);
+    Pressure::new(async move { queue.relieved().await })
 }
 
 impl PeerHandler for Consumers {

@@ -1,6 +1,6 @@
 //! The agents' side of a service: takes requests off the bus, keeps the windows, returns replies.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use hashbrown::HashMap;
@@ -33,6 +33,8 @@ pub(super) struct Agents {
     this: Weak<Self>,
     /// Names for callers that have no connection here: one per request.
     anonymous: AtomicU64,
+    /// Other machines serve it too.
+    is_elsewhere: AtomicBool,
 }
 
 /// Lock order: `state` first, then whatever an outlet or the watch over requests locks; nothing is sent while it is held.
@@ -73,11 +75,16 @@ impl Agents {
             config,
             letters,
             anonymous: AtomicU64::new(0),
+            is_elsewhere: AtomicBool::new(false),
         })
     }
 
     pub(super) fn connected(&self) -> usize {
         self.state.lock().links.len()
+    }
+
+    pub(super) fn set_elsewhere(&self, is_elsewhere: bool) {
+        self.is_elsewhere.store(is_elsewhere, Ordering::Relaxed);
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -264,7 +271,9 @@ impl InlineHandler for Handler {
     }
 
     fn load(&self) -> usize {
-        self.0.state.lock().pool.load()
+        let state = self.0.state.lock();
+        // Whoever has left for another machine has taken its callers along: they do not wait for it here.
+        if state.links.is_empty() && self.0.is_elsewhere.load(Ordering::Relaxed) { usize::MAX } else { state.pool.load() }
     }
 }
 

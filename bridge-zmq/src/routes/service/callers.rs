@@ -1,21 +1,21 @@
 //! The callers' side of a service: puts their requests on the bus and writes replies to the connection each came from.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use hashbrown::HashMap;
-use myelin_bus::streams::DeadReason;
-use myelin_bus::wire::{Body, Frames};
-use myelin_bus::{Caller, Pressure, Publisher, ReplySink, ReplyTo};
+use myelin_bus::wire::Body;
+use myelin_bus::{Caller, Pressure, Publisher};
 use parking_lot::Mutex;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::super::RouteContext;
 use super::ServiceConfig;
 use super::agents::Agents;
-use super::dead_letters::{DeadLetters, Key};
-use super::request::Request;
+use super::dead_letters::DeadLetters;
+use super::request::envelope;
+use super::way::{Address, Fail, Way};
 use crate::front::{DisconnectReason, Peer, PeerHandler, SubscriptionChange};
 
 /// All callers of one service on this machine.
@@ -34,9 +34,8 @@ pub(super) struct Callers {
 #[derive(Debug)]
 struct Connection {
     /// Its reply address, made once.
-    reply: ReplyTo,
+    address: Address,
     caller: Caller,
-    open: Arc<AtomicI64>,
     /// Tells others of its end.
     _gone: DropGuard,
 }
@@ -44,7 +43,7 @@ struct Connection {
 impl Connection {
     /// Requests without a reply: below zero where replies come unasked.
     fn open(&self) -> usize {
-        usize::try_from(self.open.load(Ordering::Relaxed)).unwrap_or(0)
+        usize::try_from(self.address.way.open.load(Ordering::Relaxed)).unwrap_or(0)
     }
 }
 
@@ -59,31 +58,17 @@ impl Callers {
         Self { context, publisher, agents, config, letters, connections: Mutex::new(HashMap::new()) }
     }
 
-    /// Takes the replies to a caller's connection, or to one request of it that is watched.
-    fn sink(&self, peer: &Arc<Peer>, caller: Caller, open: Arc<AtomicI64>) -> ReplySink {
-        // Weak: a request in an agent's hands must not keep a closed connection in memory.
-        let connection = Arc::downgrade(peer);
-        let metrics = self.context.metrics.clone();
-        let watched = self.letters.clone().zip(Key::of_caller(&caller));
-        let has_answered = AtomicBool::new(false);
-        ReplySink::for_caller(caller, move |body| {
-            if let Some((letters, key)) = &watched {
-                letters.answered(*key, has_answered.swap(true, Ordering::Relaxed));
-            }
-            open.fetch_sub(1, Ordering::Relaxed);
-            let accepted = connection.upgrade().map_or(0, |peer| peer.send(&frames_for_caller(body)).accepted);
-            if accepted > 0 {
-                metrics.replies.inc()
-            } else {
-                metrics.replies_late.inc()
-            };
-        })
-    }
-
-    /// A reply address for this request alone, where it is watched.
-    fn watch(&self, peer: &Arc<Peer>, caller: &Caller, open: &Arc<AtomicI64>, body: &Body) -> Option<ReplyTo> {
-        let key = self.letters.as_ref()?.watch(peer.id().get(), body)?;
-        Some(ReplyTo::Sink(self.sink(peer, key.caller(caller), Arc::clone(open))))
+    /// A reply address for this request alone, where it is watched or the route may have to answer it.
+    fn address_of(&self, peer: &Arc<Peer>, caller: &Caller, open: &Arc<AtomicI64>, body: &Body) -> Address {
+        let watched = self.letters.clone().and_then(|letters| {
+            let key = letters.watch(peer.id().get(), body)?;
+            Some((letters, key))
+        });
+        let caller = watched.as_ref().map_or_else(|| caller.clone(), |(_, key)| key.caller(caller));
+        let fail = self.config.fail_fast.clone().map(|text| Fail { text, envelope: envelope(body) });
+        let mut way = Way::new(peer, &self.context, Arc::clone(open));
+        (way.watched, way.fail) = (watched, fail);
+        way.address(caller)
     }
 
     /// Requests that went to responders beyond this bridge, NATS clients or other programs, and whose callers still wait.
@@ -97,22 +82,13 @@ impl Callers {
         elsewhere.iter().filter_map(|(id, sent)| Some(connections.get(id)?.open().min(*sent))).sum()
     }
 
-    fn request(&self, body: Body, reply: &ReplyTo, open: &AtomicI64) -> Option<Pressure> {
-        // The body is only needed again, for its envelope, where the route answers in place of an agent.
-        let spare = self.config.fail_fast.as_ref().map(|text| (text, body.clone()));
+    fn request(&self, body: Body, address: &Address) -> Option<Pressure> {
         // Before its reply, which may come within the call.
-        open.fetch_add(1, Ordering::Relaxed);
-        if let Ok(published) = self.publisher.request_inline(body, reply.clone()) {
+        address.way.open.fetch_add(1, Ordering::Relaxed);
+        if let Ok(published) = self.publisher.request_inline(body, address.reply.clone()) {
             return published.pressure;
         }
-        self.context.metrics.requests_without_responder.inc();
-        open.fetch_sub(1, Ordering::Relaxed);
-        if let Some(letters) = &self.letters {
-            letters.lost(Some(reply), DeadReason::NoRoute, "nobody serves it");
-        }
-        if let Some((text, body)) = spare {
-            Request { body, reply: Some(reply.clone()) }.owed(true).fail(&self.context.bus, text);
-        }
+        address.way.unserved();
         None
     }
 }
@@ -121,23 +97,21 @@ impl PeerHandler for Callers {
     fn connected(&self, peer: &Arc<Peer>) {
         let gone = CancellationToken::new();
         let caller = Caller { connection: peer.id().get(), identity: peer.identity().clone(), request: 0, gone: gone.clone() };
-        let open = Arc::new(AtomicI64::new(0));
-        let sink = self.sink(peer, caller.clone(), Arc::clone(&open));
-        let connection = Connection { reply: ReplyTo::Sink(sink), caller, open, _gone: gone.drop_guard() };
-        self.connections.lock().insert(peer.id().get(), connection);
+        let address = Way::new(peer, &self.context, Arc::default()).address(caller.clone());
+        self.connections.lock().insert(peer.id().get(), Connection { address, caller, _gone: gone.drop_guard() });
     }
 
     fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
+        let is_told_apart = self.letters.is_some() || self.config.fail_fast.is_some();
         let connections = self.connections.lock();
         let connection = connections.get(&peer.id().get())?;
-        let (reply, open) = (connection.reply.clone(), Arc::clone(&connection.open));
-        let caller = self.letters.as_ref().map(|_| connection.caller.clone());
+        let (address, caller) = (connection.address.clone(), is_told_apart.then(|| connection.caller.clone()));
         drop(connections);
         self.context.metrics.requests.inc_by(batch.len() as u64);
         let mut pressure = None;
         for body in batch.drain(..) {
-            let own = caller.as_ref().and_then(|caller| self.watch(peer, caller, &open, &body));
-            pressure = self.request(body, own.as_ref().unwrap_or(&reply), &open).or(pressure);
+            let own = caller.as_ref().map(|caller| self.address_of(peer, caller, &address.way.open, &body));
+            pressure = self.request(body, own.as_ref().unwrap_or(&address)).or(pressure);
         }
         pressure
     }
@@ -151,13 +125,5 @@ impl PeerHandler for Callers {
             letters.left(peer.id().get(), self.agents.connected() > 0);
         }
         self.agents.caller_gone(peer.id().get());
-    }
-}
-
-/// A ZMQ agent's reply is passed on verbatim; a bus-native one gets the delimiter a REQ expects.
-fn frames_for_caller(body: Body) -> Frames {
-    match body {
-        Body::Frames(frames) => frames,
-        Body::Blob(blob) => Frames::from_parts([&b""[..], &blob]).expect("two frames are some"),
     }
 }

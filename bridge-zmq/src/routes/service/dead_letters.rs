@@ -4,7 +4,8 @@
 //!
 //! | reason | when |
 //! |---|---|
-//! | `no_route` | at once: nobody serves the subject; the queue of the service is full, or the request had to go for another caller's |
+//! | `no_route` | at once, or when the network says so: nobody serves the subject |
+//! | `no_route` | at once: the queue of the service is full, or the request had to go for another caller's |
 //! | `no_route` | when its caller leaves: it waited for an agent, and none was attached |
 //! | `timeout` | when its caller leaves: it waited for a busy agent, or was handed to one and not answered |
 //! | `timeout` | at once: the connection of the agent that had it ended |
@@ -186,7 +187,13 @@ impl DeadLetters {
 
     /// Nobody will answer it.
     pub(super) fn lost(&self, reply: Option<&ReplyTo>, reason: DeadReason, error: &'static str) {
-        let Some(key) = Key::of(reply) else { return };
+        if let Some(key) = Key::of(reply) {
+            self.lost_one(key, reason, error);
+        }
+    }
+
+    /// The same, of a request that is known by its key.
+    pub(super) fn lost_one(&self, key: Key, reason: DeadReason, error: &'static str) {
         let mut state = self.state.lock();
         let Some(watched) = state.watched.get_mut(&key.connection).and_then(|requests| requests.remove(&key.number)) else { return };
         self.keep(&mut state, watched, reason, error);

@@ -23,6 +23,7 @@ mod pool;
 mod request;
 mod session;
 mod sessions;
+mod way;
 
 use std::sync::Arc;
 
@@ -179,6 +180,11 @@ impl Service {
                 Err(error) => tracing::error!(service = %self.subject, %error, "the bus refuses the service, its callers reach nobody"),
             }
         }
+    }
+
+    /// Whether other machines serve it too. If they do, requests do not wait here while no agent of this machine is connected.
+    pub(in crate::routes) fn set_elsewhere(&self, is_elsewhere: bool) {
+        self.agents.set_elsewhere(is_elsewhere);
     }
 
     /// Agents that are connected now.

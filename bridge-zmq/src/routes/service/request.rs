@@ -90,15 +90,15 @@ impl Owed {
     /// Answers with `text` instead of the agent.
     pub(super) fn fail(self, bus: &Bus, text: &Bytes) {
         let Some(reply) = self.reply else { return };
-        let body = match self.envelope {
-            Some(envelope) if !self.is_blob => {
-                let parts: Vec<Bytes> = envelope.iter().chain([text.clone()]).collect();
-                Body::Frames(Frames::from_parts(parts).expect("the text is a frame"))
-            }
-            _ => Body::Blob(text.clone()),
-        };
-        reply.respond(bus, body);
+        reply.respond(bus, failure(self.envelope.filter(|_| !self.is_blob), text));
     }
+}
+
+/// What is answered instead of an agent: the text behind the caller's envelope, or alone to a bus-native caller.
+pub(super) fn failure(envelope: Option<Frames>, text: &Bytes) -> Body {
+    let Some(envelope) = envelope else { return Body::Blob(text.clone()) };
+    let parts: Vec<Bytes> = envelope.iter().chain([text.clone()]).collect();
+    Body::Frames(Frames::from_parts(parts).expect("the text is a frame"))
 }
 
 /// A body that owns nothing but itself.
@@ -128,7 +128,8 @@ pub(super) fn in_callers_form(is_blob: bool, frames: Frames) -> Body {
     if content.count() == 1 { Body::Blob(content.first()) } else { Body::Frames(content) }
 }
 
-fn envelope(body: &Body) -> Option<Frames> {
+/// The caller's envelope up to and including the delimiter, in memory of its own.
+pub(super) fn envelope(body: &Body) -> Option<Frames> {
     let Body::Frames(frames) = body else { return None };
     let mut parts = Vec::new();
     for frame in frames.iter() {

@@ -1,13 +1,16 @@
 //! One caller's conversation with a ROUTER agent.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use myelin_bus::wire::{Body, Frames};
 use myelin_bus::{Caller, Pressure, ReplyTo};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::RouteContext;
@@ -15,11 +18,15 @@ use super::request::{Request, in_callers_form, is_awaited};
 use super::sessions::{WAITING_BYTES_MAX, WAITING_MAX};
 use crate::front::{DisconnectReason, Peer, PeerHandler, SubscriptionChange};
 
+/// How long the address of a request is used without a doubt: half of what it is valid for on another machine.
+const ADDRESS_FRESH: Duration = Duration::from_secs(30);
+
 /// What a session needs to know of its caller, and the connection once it is open.
 #[derive(Debug)]
 pub(super) struct Session {
     context: RouteContext,
-    reply: Option<ReplyTo>,
+    /// Where what the agent says goes.
+    addresses: Mutex<Addresses>,
     identity: Bytes,
     is_blob: bool,
     /// Answer once, then close: the caller has no connection whose end would tell.
@@ -54,7 +61,7 @@ impl Session {
             identity: identity.unwrap_or_default(),
             is_blob: matches!(request.body, Body::Blob(_)),
             is_anonymous: caller.is_none(),
-            reply: request.reply.clone(),
+            addresses: Mutex::default(),
             answered: CancellationToken::new(),
             owed: AtomicUsize::new(0),
             link: Mutex::new(Link::Opening(Waiting::default())),
@@ -73,7 +80,7 @@ impl Session {
     /// What ends the conversation: the caller's end, or the one answer for a caller that has none. A request without a reply address is over once
     /// it is sent.
     pub(super) fn over(&self, caller: Option<&Caller>) -> CancellationToken {
-        if self.reply.is_none() {
+        if self.addresses.lock().latest.is_none() {
             self.answered.cancel();
         }
         caller.map_or_else(|| self.answered.clone(), |caller| caller.gone.clone())
@@ -81,10 +88,13 @@ impl Session {
 
     /// Replies that the agent owes, if the caller is still there.
     pub(super) fn owed(&self) -> usize {
-        if self.reply.as_ref().is_some_and(is_awaited) { self.owed.load(Ordering::Relaxed) } else { 0 }
+        if self.addresses.lock().latest.as_ref().is_some_and(is_awaited) { self.owed.load(Ordering::Relaxed) } else { 0 }
     }
 
     pub(super) fn send(&self, request: &Request) -> Option<Pressure> {
+        if let Some(reply) = &request.reply {
+            self.addresses.lock().add(reply, Instant::now());
+        }
         if request.has_delimiter() {
             self.owed.fetch_add(1, Ordering::Relaxed);
         }
@@ -110,6 +120,38 @@ impl Session {
         while self.link.lock().is_waiting() {
             self.opened.notified().await;
         }
+    }
+}
+
+/// Where the replies to a caller's requests go.
+///
+/// The addresses of a caller on another machine are valid for a time only, and what an agent says long after the first request would reach nobody:
+/// so it goes where the latest request wants it. Requests that are told apart, because somebody watches over them, get theirs in the order of the
+/// requests, as long as that is not so long ago.
+#[derive(Debug, Default)]
+struct Addresses {
+    latest: Option<ReplyTo>,
+    /// Of requests that are told apart and have had no answer, the oldest first; at most [`WAITING_MAX`].
+    open: VecDeque<(ReplyTo, Instant)>,
+}
+
+impl Addresses {
+    fn add(&mut self, reply: &ReplyTo, now: Instant) {
+        self.latest = Some(reply.clone());
+        if reply.caller().is_some_and(|caller| caller.request != 0) {
+            if self.open.len() == WAITING_MAX {
+                self.open.pop_front();
+            }
+            self.open.push_back((reply.clone(), now));
+        }
+    }
+
+    /// Where what the agent says now goes.
+    fn next(&mut self, now: Instant) -> Option<ReplyTo> {
+        while self.open.front().is_some_and(|(_, since)| now.duration_since(*since) > ADDRESS_FRESH) {
+            self.open.pop_front();
+        }
+        self.open.pop_front().map(|(reply, _)| reply).or_else(|| self.latest.clone())
     }
 }
 
@@ -152,7 +194,8 @@ impl PeerHandler for Session {
             if self.is_anonymous && self.answered.is_cancelled() {
                 return None;
             }
-            if let (Some(reply), Body::Frames(frames)) = (&self.reply, body) {
+            let reply = self.addresses.lock().next(Instant::now());
+            if let (Some(reply), Body::Frames(frames)) = (reply, body) {
                 reply.respond(&self.context.bus, in_callers_form(self.is_blob, frames));
             }
             if self.is_anonymous {
@@ -168,5 +211,35 @@ impl PeerHandler for Session {
         // What was sent may have run: it is not sent again. What comes meanwhile waits for the next connection.
         self.owed.store(0, Ordering::Relaxed);
         *self.link.lock() = Link::Opening(Waiting::default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use myelin_bus::ReplySink;
+
+    use super::*;
+
+    fn request(number: u64) -> ReplyTo {
+        let caller = Caller { connection: 1, identity: Bytes::new(), request: number, gone: CancellationToken::new() };
+        ReplyTo::Sink(ReplySink::for_caller(caller, |_| {}))
+    }
+
+    /// The number of the request that an answer at this time goes to.
+    fn answered(addresses: &mut Addresses, now: Instant) -> u64 {
+        addresses.next(now).unwrap().caller().unwrap().request
+    }
+
+    #[test]
+    fn requests_that_are_told_apart_are_answered_in_their_order_while_their_addresses_are_fresh() {
+        let (mut addresses, now) = (Addresses::default(), Instant::now());
+        for number in 1..=3 {
+            addresses.add(&request(number), now);
+        }
+        assert_eq!([(); 4].map(|()| answered(&mut addresses, now)), [1, 2, 3, 3], "the last is unasked");
+        for number in 4..=5 {
+            addresses.add(&request(number), now + ADDRESS_FRESH * (number as u32 - 3));
+        }
+        assert_eq!(answered(&mut addresses, now + ADDRESS_FRESH * 3), 5, "the fourth may have expired");
     }
 }

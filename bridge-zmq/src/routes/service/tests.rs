@@ -1,12 +1,14 @@
 //! What a service keeps for a conversation with a ROUTER agent goes when the conversation does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use myelin_bus::wire::{Body, Frames};
-use myelin_bus::{Bus, EmbeddedConfig, InlineHandler, Pressure};
+use myelin_bus::{Bus, Caller, EmbeddedConfig, InlineHandler, Pressure, ReplySink, ReplyTo};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{Service, ServiceConfig, agents, request};
 use crate::front::{DisconnectReason, Endpoint, Front, FrontConfig, Peer, PeerHandler, SocketType, SubscriptionChange};
@@ -67,6 +69,36 @@ async fn requests_of_the_bus_leave_nothing_behind_at_a_router() {
     }
     until("every conversation is over", || handler.load() == 0).await;
     until("every connection is closed", || context.front.metrics().connections.get() == 2).await;
+}
+
+/// The reply subject of a caller on another machine expires; what an agent said a minute after the caller's first request reached nobody.
+#[tokio::test]
+async fn what_a_router_says_goes_where_its_callers_latest_request_wants_it() {
+    let context = RouteContext {
+        bus: Bus::embedded(EmbeddedConfig::default()),
+        front: Front::new(FrontConfig::default(), Metrics::default()),
+        metrics: RouteMetrics::default(),
+    };
+    let any: Endpoint = "tcp://127.0.0.1:0".parse().unwrap();
+    let agent = context.front.listen(&any, SocketType::Router, Arc::new(Twice)).await.unwrap();
+    let service = Service::new(&context, "Router", ServiceConfig::default()).unwrap();
+    let _connector = service.connect_agent(&Endpoint::from(agent.local_addr()));
+    let handler = agents::Handler(Arc::clone(&service.agents));
+    until("the agent attaches", || handler.load() == 0).await;
+    let gone = CancellationToken::new();
+    let publisher = context.bus.publisher(service.subject().clone());
+    for _ in 0..3 {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&taken);
+        let caller = Caller { connection: 1 << 40, identity: Bytes::new(), request: 0, gone: gone.clone() };
+        let sink = ReplySink::for_caller(caller, move |_| _ = counted.fetch_add(1, Ordering::Relaxed));
+        let body = Body::Frames(Frames::from_parts([&b""[..], b"x"]).unwrap());
+        assert!(publisher.request_inline(body, ReplyTo::Sink(sink)).unwrap().pressure.is_none());
+        until("both answers are here", || taken.load(Ordering::Relaxed) == 2).await;
+    }
+    assert_eq!(context.front.metrics().connections.get(), 4, "one conversation: its two ends, and those of the first connection");
+    gone.cancel();
+    until("the conversation is over", || context.front.metrics().connections.get() == 2).await;
 }
 
 #[test]

@@ -102,6 +102,11 @@ impl<K: Copy + Eq + Hash> Prefixes<K> {
         self.everything.iter().copied()
     }
 
+    /// Whether anybody has subscribed to anything.
+    pub(crate) fn is_any(&self) -> bool {
+        !self.everything.is_empty() || !self.filters.is_empty()
+    }
+
     /// Whether anybody has a subscription that needs a look at the message.
     pub(crate) fn has_filters(&self) -> bool {
         !self.filters.is_empty()
@@ -209,6 +214,7 @@ mod tests {
             expected.sort_unstable();
             expected.dedup();
             prop_assert_eq!(matches(&prefixes, &topic), expected);
+            prop_assert_eq!(prefixes.is_any(), !model.is_empty());
             if model.is_empty() {
                 prop_assert!(prefixes.filters.is_empty(), "nothing is left behind");
             }

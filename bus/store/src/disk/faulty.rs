@@ -46,6 +46,8 @@ struct State {
     unopenable: BTreeSet<String>,
     /// How long the sync of a segment takes.
     slowness: Duration,
+    /// How long that of a mark takes.
+    mark_slowness: Duration,
     /// Syncs of each file.
     syncs: BTreeMap<u64, u64>,
 }
@@ -114,12 +116,29 @@ impl Faulty {
         self.0.lock().slowness = slowness;
     }
 
+    /// From now on, syncing a mark takes this long.
+    #[cfg(test)]
+    pub(crate) fn slow_marks_down(&self, slowness: Duration) {
+        self.0.lock().mark_slowness = slowness;
+    }
+
     /// Syncs of all segments that there are.
     #[cfg(test)]
     pub(crate) fn segment_syncs(&self) -> u64 {
+        self.syncs(is_segment)
+    }
+
+    /// Syncs of all marks that there are.
+    #[cfg(test)]
+    pub(crate) fn mark_syncs(&self) -> u64 {
+        self.syncs(is_mark)
+    }
+
+    #[cfg(test)]
+    fn syncs(&self, of: impl Fn(&str) -> bool) -> u64 {
         let state = self.0.lock();
-        let segments = state.names.iter().filter(|(name, _)| is_segment(name));
-        segments.filter_map(|(_, inode)| state.syncs.get(inode)).sum()
+        let files = state.names.iter().filter(|(name, _)| of(name));
+        files.filter_map(|(_, inode)| state.syncs.get(inode)).sum()
     }
 
     #[cfg(test)]
@@ -277,8 +296,14 @@ impl State {
     }
 
     fn slowness_of(&self, inode: u64) -> Duration {
-        let is_segment = self.names.iter().any(|(name, of)| *of == inode && is_segment(name));
-        if is_segment { self.slowness } else { Duration::ZERO }
+        let named = |what: fn(&str) -> bool| self.names.iter().any(|(name, of)| *of == inode && what(name));
+        if named(is_segment) {
+            self.slowness
+        } else if named(is_mark) {
+            self.mark_slowness
+        } else {
+            Duration::ZERO
+        }
     }
 
     fn burn(&mut self) -> io::Result<()> {
@@ -295,6 +320,10 @@ impl State {
 
 fn is_segment(name: &str) -> bool {
     name.ends_with(".seg")
+}
+
+fn is_mark(name: &str) -> bool {
+    name.ends_with("/mark")
 }
 
 impl FaultyFile {

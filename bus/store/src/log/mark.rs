@@ -4,6 +4,7 @@
 //! promised. Two slots are written in turn, so that one is whole whatever happens to the other.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::disk::{Disk, File, is_unreadable};
 use crate::record::{Reader, Salt, Writer};
@@ -22,18 +23,19 @@ pub(crate) struct Mark {
     pub(crate) sequence: u64,
 }
 
+/// Written and synced by one thread, which holds nothing meanwhile that others may want.
 #[derive(Debug)]
 pub(crate) struct MarkFile {
     file: File,
     salt: Salt,
-    round: u64,
+    round: AtomicU64,
 }
 
 impl MarkFile {
     /// Makes the mark of a new log, which says that nothing is durable: a mark without anything in it was damaged.
     pub(crate) fn create(disk: &Disk, directory: &str, salt: Salt) -> io::Result<Self> {
         let file = disk.create(&format!("{directory}/{NAME}"), 2 * SLOT_BYTES as u64)?;
-        let mut made = Self { file, salt, round: 0 };
+        let made = Self { file, salt, round: AtomicU64::new(0) };
         made.write(Mark::default())?;
         made.sync()?;
         Ok(made)
@@ -58,17 +60,17 @@ impl MarkFile {
             }
         };
         let round = latest.map_or(0, |(round, _)| round);
-        Ok((Self { file, salt, round }, latest.map(|(_, mark)| mark)))
+        Ok((Self { file, salt, round: AtomicU64::new(round) }, latest.map(|(_, mark)| mark)))
     }
 
     /// Writes the mark; durable with the next [`sync`](Self::sync).
-    pub(crate) fn write(&mut self, mark: Mark) -> io::Result<()> {
-        self.round += 1;
+    pub(crate) fn write(&self, mark: Mark) -> io::Result<()> {
+        let round = self.round.fetch_add(1, Ordering::Relaxed) + 1;
         let mut slot = Writer::default();
-        slot.u64(self.round).u64(mark.lsn).u64(mark.sequence);
+        slot.u64(round).u64(mark.lsn).u64(mark.sequence);
         let check = check(&slot.0, self.salt);
         slot.u32(check);
-        self.file.write_at(self.round % 2 * SLOT_BYTES as u64, &slot.0)
+        self.file.write_at(round % 2 * SLOT_BYTES as u64, &slot.0)
     }
 
     pub(crate) fn sync(&self) -> io::Result<()> {

@@ -51,11 +51,10 @@ impl Bench {
     }
 
     pub(super) fn commit(&mut self) {
-        let batch = self.state.begin_commit();
-        batch.write().unwrap();
-        batch.sync().unwrap();
-        self.state.end_commit(batch, true).unwrap();
-        self.state.sync_mark().unwrap();
+        let commit = self.state.begin_commit();
+        commit.write(true).unwrap();
+        self.state.end_commit(commit, true);
+        self.state.take_mark().sync().unwrap();
         for segment in self.state.collect(1_000_000) {
             self.disk.remove(&format!("{DIRECTORY}/{}", segment.id)).unwrap();
         }

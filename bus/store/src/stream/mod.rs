@@ -26,6 +26,7 @@ mod time;
 #[cfg(test)]
 mod unreadable;
 
+pub(crate) use self::commit::Commit;
 pub(crate) use self::core::Core;
 pub use self::damage::Damage;
 pub(crate) use self::index::{Entry, Index};

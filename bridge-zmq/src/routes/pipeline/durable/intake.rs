@@ -1,7 +1,8 @@
 //! The producers' side: what was read gathers here while what gathered before it is stored.
 //!
-//! Bounded: at most [`BYTES_MAX`] or [`MESSAGES_MAX`] are being stored; as many gather, and one read of each producer beyond that, for
-//! whoever is over the bound is not read before less than half of it waits. When a producer leaves, what it left here is stored all the same.
+//! Bounded: at most [`BYTES_MAX`] or [`MESSAGES_MAX`] are being stored; as many gather, and beyond that one read of each thread that reads just
+//! then: no producer is read while the bound is reached, however many there are, and one that was is not before less than half of it waits. When a
+//! producer leaves, what it left here is stored all the same, and what it left in its socket is read when there is room.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +50,8 @@ struct State {
 }
 
 impl State {
-    fn is_over(&self) -> bool {
-        self.gathering.bytes() >= BYTES_MAX || self.gathering.len() >= MESSAGES_MAX
+    fn holds_back(&self) -> bool {
+        self.is_stopping || self.gathering.bytes() >= BYTES_MAX || self.gathering.len() >= MESSAGES_MAX
     }
 
     fn is_relieved(&self) -> bool {
@@ -79,6 +80,14 @@ impl Intake {
         self.wait_until(|state| state.gathering.is_empty() && state.storing.messages == 0).await;
     }
 
+    /// Lasts until there is room for what producers send; `None` if there is.
+    fn pressure(self: &Arc<Self>) -> Option<Pressure> {
+        self.state.lock().holds_back().then(|| {
+            let intake = Arc::clone(self);
+            Pressure::new(async move { intake.wait_until(State::is_relieved).await })
+        })
+    }
+
     async fn wait_until(&self, done: impl Fn(&State) -> bool) {
         loop {
             let mut room = std::pin::pin!(self.room.notified());
@@ -91,8 +100,8 @@ impl Intake {
         }
     }
 
-    /// Takes the messages of one read. `true` when the producer should wait.
-    fn take(&self, batch: &mut Vec<Body>) -> bool {
+    /// Takes the messages of one read.
+    fn take(&self, batch: &mut Vec<Body>) {
         // Brought into their stored form outside of the lock.
         let mut read = Batch::default();
         for body in batch.drain(..) {
@@ -100,13 +109,8 @@ impl Intake {
                 self.unstorable(&error);
             }
         }
-        let is_over = {
-            let mut state = self.state.lock();
-            state.gathering.take_from(&mut read, usize::MAX, usize::MAX);
-            state.is_over() || state.is_stopping
-        };
+        self.state.lock().gathering.take_from(&mut read, usize::MAX, usize::MAX);
         self.work.notify_one();
-        is_over
     }
 
     /// The next part to store.
@@ -207,11 +211,12 @@ impl PeerHandler for Producers {
     fn connected(&self, _peer: &Arc<Peer>) {}
 
     fn received(&self, _peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
-        let is_over = self.0.take(batch);
-        is_over.then(|| {
-            let intake = Arc::clone(&self.0);
-            Pressure::new(async move { intake.wait_until(State::is_relieved).await })
-        })
+        self.0.take(batch);
+        self.0.pressure()
+    }
+
+    fn held_back(&self, _peer: &Arc<Peer>) -> Option<Pressure> {
+        self.0.pressure()
     }
 
     fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}

@@ -9,7 +9,7 @@ use myelin_bus::wire::Frames;
 use tokio::time::Instant;
 
 use super::super::super::frames_of;
-use super::seat::{Part, Patience, Seat};
+use super::seat::{BYTES_MAX, MESSAGES_MAX, Part, Patience, Seat};
 use crate::front::Peer;
 
 /// Who is there.
@@ -36,6 +36,20 @@ pub(super) struct Place {
 pub(super) struct Parcel {
     pub(super) peer: Arc<Peer>,
     pub(super) frames: Vec<Frames>,
+}
+
+impl Place {
+    /// Messages and bytes that it may be given now. What waits for its socket counts, whatever it says: a consumer may answer for what has not left
+    /// yet, and would be given more for ever without reading any of it.
+    fn room(&self, now: Instant, patience: &Patience) -> (usize, usize) {
+        let (messages, bytes) = self.seat.room(now, patience);
+        if messages == 0 {
+            return (0, 0);
+        }
+        let waiting = self.peer.outlet().queued();
+        let room = (messages.min(MESSAGES_MAX.saturating_sub(waiting.messages)), bytes.min(BYTES_MAX.saturating_sub(waiting.bytes)));
+        if room.0 > 0 && room.1 > 0 { room } else { (0, 0) }
+    }
 }
 
 impl Line {
@@ -73,7 +87,7 @@ impl Line {
 
     /// Messages and bytes that all together may be given now.
     pub(super) fn room(&self, now: Instant, patience: &Patience) -> (usize, usize) {
-        let rooms = self.places.values().map(|place| place.seat.room(now, patience));
+        let rooms = self.places.values().map(|place| place.room(now, patience));
         rooms.fold((0, 0), |sum, room| (sum.0 + room.0, sum.1 + room.1))
     }
 
@@ -100,7 +114,7 @@ impl Line {
         for _ in 0..self.turn.len() {
             self.turn.rotate_left(1);
             let id = *self.turn.back()?;
-            if self.places.get(&id).is_some_and(|place| place.seat.room(now, patience).0 > 0) {
+            if self.places.get(&id).is_some_and(|place| place.room(now, patience).0 > 0) {
                 return Some(id);
             }
         }

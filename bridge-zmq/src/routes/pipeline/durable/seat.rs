@@ -182,13 +182,20 @@ impl Seat {
         self.last_barrier
     }
 
-    /// A barrier was answered: what was before it is to be acked, and the next barrier may follow. `None` for one that nobody sent.
+    /// A barrier was answered: what was before it is to be acked, and the next barrier may follow. `None` for one that nobody sent, or that was
+    /// answered before: that it lives is all that the consumer says then, however often.
     pub(super) fn pong(&mut self, barrier: u64, now: Instant, patience: &Patience) -> Option<(Part, Option<u64>)> {
-        if barrier > self.last_barrier {
+        if barrier == 0 || barrier > self.last_barrier {
+            return None;
+        }
+        self.heard = now;
+        let is_due = self.fenced.front().is_some_and(|(number, _)| *number <= barrier);
+        // Who was given up answers its first one after all.
+        if !is_due && self.mode != Mode::Unfenced {
             return None;
         }
         self.is_hung |= self.is_late(now, patience);
-        (self.heard, self.progress, self.asked) = (now, now, None);
+        (self.progress, self.asked) = (now, None);
         self.mode = Mode::Fenced;
         let mut taken = Part::default();
         while self.fenced.front().is_some_and(|(number, _)| *number <= barrier) {

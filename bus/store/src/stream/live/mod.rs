@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 mod together;
+#[cfg(test)]
+mod upkeep;
 mod writer;
 
 use std::collections::VecDeque;

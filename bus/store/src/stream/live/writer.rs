@@ -4,6 +4,9 @@
 //! moment, it would have those who came meanwhile, and the one after it the others: two halves that take turns, each waiting for two syncs. Where
 //! a sync is long, the thread therefore waits a small part of its time for those that it has just told. Where a sync is short, half a batch is made
 //! while the other is synced, and nothing is waited for.
+//!
+//! Nothing is asked of the disk under the lock: those who wait for it are threads that also have other work. Whatever nobody waits for comes after
+//! everybody was told.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -13,14 +16,17 @@ use tracing::{error, warn};
 
 use super::{Inner, Live, Phase, Waiter};
 use crate::config::Durability;
-use crate::log::{BATCH_BYTES_MAX, Batch, Segment, Want};
-use crate::stream::directory;
+use crate::log::{BATCH_BYTES_MAX, Segment, Want};
+use crate::stream::{Commit, directory};
 
 /// How long records that nobody waits for may stay in memory.
 const LAZY: Duration = Duration::from_millis(10);
 
 /// How often the mark is synced, segments are looked through and a full disk is tried again.
 const ROUND: Duration = Duration::from_millis(100);
+
+/// A mark is not synced again before so many times as long as it took have passed: on a slow disk others need it more.
+const MARK_PART: u32 = 8;
 
 /// The longest wait for those who were just told, as a part of the sync before.
 const GATHER_PART: u32 = 8;
@@ -31,11 +37,30 @@ const GATHER_MIN: Duration = Duration::from_micros(100);
 /// What the thread does next, outside of the lock.
 #[derive(Debug)]
 struct Work {
-    batch: Batch,
+    commit: Option<Commit>,
     is_synced: bool,
+    upkeep: Upkeep,
+}
+
+/// What nobody waits for.
+#[derive(Debug)]
+struct Upkeep {
     want: Option<Want>,
     gone: Vec<Segment>,
-    mark: bool,
+    is_mark_due: bool,
+}
+
+/// When it is time to look after things again, in milliseconds since 1970.
+#[derive(Debug, Default, Clone, Copy)]
+struct Due {
+    round_ms: u64,
+    mark_ms: u64,
+}
+
+impl Upkeep {
+    fn is_any(&self) -> bool {
+        self.want.is_some() || !self.gone.is_empty() || self.is_mark_due
+    }
 }
 
 impl Live {
@@ -48,51 +73,77 @@ impl Live {
     }
 
     fn write(&self) {
-        let mut last_round_ms = 0;
+        let mut due = Due::default();
         let mut inner = self.inner.lock();
         loop {
             let now_ms = self.clock.now_ms();
             inner.state.tick(now_ms);
-            let is_round = now_ms >= last_round_ms + ROUND.as_millis() as u64;
-            let Some(work) = inner.next_work(is_round, now_ms) else {
+            let Some(work) = inner.next_work(due, now_ms) else {
                 if inner.phase != Phase::Open {
                     break;
                 }
                 self.sleep(&mut inner, now_ms);
                 continue;
             };
-            if is_round {
-                last_round_ms = now_ms;
+            if now_ms >= due.round_ms {
+                due.round_ms = now_ms + ROUND.as_millis() as u64;
             }
-            let is_synced = work.is_synced;
-            let began = Instant::now();
-            let done = MutexGuard::unlocked(&mut inner, || self.work_on(&work));
-            let took = began.elapsed();
-            let done = done.and_then(|made| inner.finish(work, made));
-            let failure = done.err();
-            if let Some(error) = &failure {
-                error!(stream = %self.name, %error, "a stream cannot be written and is closed");
-                inner.end(Phase::Broken(error.to_string().into()));
-            }
-            let served = inner.served();
-            let count = served.len();
-            // Without the lock: each of them may want it at once.
-            MutexGuard::unlocked(&mut inner, || {
-                served.into_iter().for_each(Waiter::tell);
-                self.changed.notify_waiters();
-            });
-            if failure.is_some() {
-                return;
-            }
-            if is_synced {
-                self.gather(&mut inner, count, took / GATHER_PART);
+            match self.work(&mut inner, work) {
+                Ok(None) => {}
+                Ok(Some(mark_took)) => due.mark_ms = self.clock.now_ms() + (mark_took * MARK_PART).as_millis() as u64,
+                Err(error) => {
+                    error!(stream = %self.name, %error, "a stream cannot be written and is closed");
+                    inner.end(Phase::Broken(error.to_string().into()));
+                    drop(inner);
+                    self.changed.notify_waiters();
+                    return;
+                }
             }
         }
-        if let Err(error) = inner.state.sync_mark() {
+        let mark = inner.state.take_mark();
+        if let Err(error) = MutexGuard::unlocked(&mut inner, || mark.sync()) {
             warn!(stream = %self.name, %error, "the mark was not synced");
         }
         inner.end(Phase::Closed);
         self.changed.notify_waiters();
+    }
+
+    /// Writes, tells, and looks after the rest. Returns how long the mark took to be synced, if it was.
+    fn work(&self, inner: &mut MutexGuard<'_, Inner>, work: Work) -> io::Result<Option<Duration>> {
+        let Work { commit, is_synced, upkeep } = work;
+        let (began, mut told) = (Instant::now(), 0);
+        if let Some(commit) = commit {
+            MutexGuard::unlocked(inner, || commit.write(is_synced))?;
+            inner.state.end_commit(commit, is_synced);
+            let served = inner.served();
+            told = served.len();
+            // Without the lock: each of them may want it at once.
+            MutexGuard::unlocked(inner, || {
+                served.into_iter().for_each(Waiter::tell);
+                self.changed.notify_waiters();
+            });
+        }
+        if !upkeep.is_any() {
+            if is_synced {
+                let took = began.elapsed();
+                self.gather(inner, told, took / GATHER_PART);
+            }
+            return Ok(None);
+        }
+        let mark = upkeep.is_mark_due.then(|| inner.state.take_mark());
+        let (made, mark_took) = MutexGuard::unlocked(inner, || {
+            let made = self.keep_up(&upkeep)?;
+            let began = Instant::now();
+            let synced = mark.map(|mark| mark.sync().map(|()| began.elapsed())).transpose();
+            Ok::<_, io::Error>((made, synced?))
+        })?;
+        match (made, upkeep.want) {
+            (Some(segment), _) => inner.state.give(segment),
+            (None, Some(want)) => inner.state.tail.refuse(want),
+            (None, None) => {}
+        }
+        MutexGuard::unlocked(inner, || self.changed.notify_waiters());
+        Ok(mark_took)
     }
 
     /// Waits at most this long for as many as were told to come again.
@@ -122,46 +173,29 @@ impl Live {
         }
     }
 
-    fn work_on(&self, work: &Work) -> io::Result<Option<Segment>> {
-        work.batch.write()?;
-        if work.is_synced {
-            work.batch.sync()?;
-        }
+    fn keep_up(&self, upkeep: &Upkeep) -> io::Result<Option<Segment>> {
         let directory = directory(&self.name);
-        for segment in &work.gone {
+        for segment in &upkeep.gone {
             self.disk.remove(&format!("{directory}/{}", segment.id))?;
         }
-        work.want.map_or(Ok(None), |want| self.reserve.make(&directory, want))
+        upkeep.want.map_or(Ok(None), |want| self.reserve.make(&directory, want))
     }
 }
 
 impl Inner {
-    fn next_work(&mut self, is_round: bool, now_ms: u64) -> Option<Work> {
+    fn next_work(&mut self, due: Due, now_ms: u64) -> Option<Work> {
+        let is_round = now_ms >= due.round_ms;
         let tail = &self.state.tail;
         let is_synced = tail.is_batch_awaited() && self.state.core.config.durability == Durability::Synced;
         let is_due = tail.is_batch_awaited() || (self.is_flushing && tail.has_batch()) || tail.batch_bytes() > BATCH_BYTES_MAX / 2;
         // A full disk is asked again now and then, not all the time.
         let want = self.state.wanted().filter(|_| self.phase == Phase::Open && (is_round || !tail.is_full()));
         let gone = if is_round { self.state.collect(now_ms) } else { Vec::new() };
-        let mark = is_round && self.state.is_mark_unsynced();
-        let is_any = is_due || want.is_some() || !gone.is_empty() || mark;
-        is_any.then(|| {
+        let is_mark_due = is_round && now_ms >= due.mark_ms && self.state.is_mark_unsynced();
+        let upkeep = Upkeep { want, gone, is_mark_due };
+        (is_due || upkeep.is_any()).then(|| {
             self.is_flushing = false;
-            let batch = if is_due { self.state.begin_commit() } else { Batch::default() };
-            Work { batch, is_synced, want, gone, mark }
+            Work { commit: is_due.then(|| self.state.begin_commit()), is_synced, upkeep }
         })
-    }
-
-    fn finish(&mut self, work: Work, made: Option<Segment>) -> io::Result<()> {
-        self.state.end_commit(work.batch, work.is_synced)?;
-        if work.mark {
-            self.state.sync_mark()?;
-        }
-        match (made, work.want) {
-            (Some(segment), _) => self.state.give(segment),
-            (None, Some(want)) => self.state.tail.refuse(want),
-            (None, None) => {}
-        }
-        Ok(())
     }
 }

@@ -215,12 +215,10 @@ impl Harness {
     }
 
     fn try_commit(&mut self, is_synced: bool) -> std::io::Result<()> {
-        let batch = self.state.begin_commit();
-        batch.write()?;
-        if is_synced {
-            batch.sync()?;
-        }
-        self.state.end_commit(batch, is_synced)
+        let commit = self.state.begin_commit();
+        commit.write(is_synced)?;
+        self.state.end_commit(commit, is_synced);
+        Ok(())
     }
 
     fn commit(&mut self, is_synced: bool) {
@@ -236,7 +234,7 @@ impl Harness {
 
     fn try_round(&mut self, mark: bool) -> std::io::Result<()> {
         if mark {
-            self.state.sync_mark()?;
+            self.state.take_mark().sync()?;
         }
         for segment in self.state.collect(self.now_ms) {
             self.disk.remove(&format!("{DIRECTORY}/{}", segment.id))?;

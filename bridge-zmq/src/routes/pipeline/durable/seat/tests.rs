@@ -126,3 +126,26 @@ fn who_never_answers_is_acked_by_its_socket_until_it_answers_after_all() {
     assert!(seat.flushed(1, start, &PATIENCE).is_empty(), "and only its PONG acks it");
     assert_eq!(sequences(&seat.pong(2, start, &PATIENCE).unwrap().0), [3]);
 }
+
+#[test]
+fn an_answer_that_was_given_before_says_nothing_of_what_is_in_hand_now() {
+    let start = Instant::now();
+    let at = |seconds| start + SECOND * seconds;
+    let mut seat = fenced(start);
+    assert_eq!(give(&mut seat, 1..2, start), Some(2));
+    for seconds in 1..4 {
+        assert_eq!([seat.pong(0, at(seconds), &PATIENCE), seat.pong(1, at(seconds), &PATIENCE)], [None, None]);
+    }
+    assert!(seat.extend(at(3), &PATIENCE).is_empty(), "no progress");
+    assert_eq!(seat.room(at(4), &PATIENCE), (0, 0), "half of its time is over");
+    assert_eq!(sequences(&seat.pong(2, at(4), &PATIENCE).unwrap().0), [1]);
+    assert_eq!(seat.pong(2, at(4), &PATIENCE), None);
+}
+
+#[test]
+fn who_knows_no_ping_is_not_taken_for_one_that_answers_them() {
+    let now = Instant::now();
+    let (mut seat, ask) = Seat::new(false, now, now);
+    assert_eq!((ask, seat.pong(0, now, &PATIENCE)), (None, None));
+    assert!(seat.is_unfenced());
+}

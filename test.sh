@@ -17,6 +17,11 @@ need() { # need COMMAND DEBIAN-PACKAGE...
 }
 
 need python3 python3 python3-venv
+if [ "$(id -u)" = 0 ]; then
+    # Tests with several hosts make network namespaces, which only root may.
+    need ip iproute2
+    need redis-server redis-server redis-tools
+fi
 if [ ! -x .venv/bin/pip ]; then
     say 'creating .venv'
     python3 -m venv .venv 2>/dev/null || { need venv-for-python3 python3-venv && python3 -m venv .venv; }

@@ -91,6 +91,13 @@ fn three_nodes_become_one_cluster_with_jetstream() {
         assert_eq!(jetstream["config"]["sync_always"], true, "{jetstream}");
         assert_eq!(page(host, "/varz").expect("a page")["max_payload"], 9 << 20);
     }
+    // Its leader counts the others in once they have caught up; before, there is no room for three copies.
+    eventually("the leader has two followers", PATIENCE, || {
+        let pages = cluster.hosts.all().iter().filter_map(|host| page(host, "/jsz"));
+        let followers = pages
+            .filter_map(|page| Some(page["meta_cluster"]["replicas"].as_array()?.iter().filter(|peer| peer["current"] == true).count()));
+        followers.max().filter(|followers| *followers == 2)
+    });
     // One is enough for a stream with three copies, asked for over any other.
     let (mut socket, mut lines) = client(&cluster.hosts[0], &cluster.hosts[2], SECRETS[0].1);
     assert_eq!(line(&mut lines), "PONG");

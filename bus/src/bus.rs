@@ -134,7 +134,7 @@ impl Bus {
         let replies = Arc::new(Replies::new(replies, metrics.clone()));
         let replicas = config.nats.replicas;
         let linked = Linked::start(config, Arc::clone(&replies)).await?;
-        let streams = Arc::new(Streams::JetStream(JetStream::new(linked.client(), replicas)));
+        let streams = Arc::new(Streams::JetStream(JetStream::new(linked.streams_over(), replicas)?));
         Ok(Self::new(Engine::Linked(Box::new(linked)), replies, metrics, Some(streams)))
     }
 

@@ -59,8 +59,18 @@ impl NatsServer {
     #[must_use]
     #[track_caller]
     pub fn start_on(host: &Host) -> Self {
+        Self::start_on_with(host, "")
+    }
+
+    /// As [`start_on`](Self::start_on), with more settings.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    #[track_caller]
+    pub fn start_on_with(host: &Host, settings: &str) -> Self {
         let address = (host.address(), host.enter(free_port)).into();
-        Self::launch(address, String::new(), Some(host.clone()))
+        Self::launch(address, settings.to_owned(), Some(host.clone()))
     }
 
     #[track_caller]

@@ -193,6 +193,11 @@ impl Sidecar {
 
     #[track_caller]
     fn wait_ready(&mut self, deadline: Duration) {
+        self.wait_page("/readyz", deadline);
+    }
+
+    #[track_caller]
+    fn wait_page(&mut self, page: &str, deadline: Duration) {
         let address = self.http();
         let Self { process, host, .. } = self;
         eventually("the sidecar is ready", deadline, || {
@@ -201,7 +206,7 @@ impl Sidecar {
                 process.try_wait_line(PATIENCE, |_| None::<()>);
                 panic!("the sidecar ended with {status}:\n{}", process.tail());
             }
-            on(host.as_ref(), || http::get(address, "/readyz", Duration::from_secs(1))).filter(|answer| answer.status == 200)
+            on(host.as_ref(), || http::get(address, page, Duration::from_secs(1))).filter(|answer| answer.status == 200)
         });
     }
 }
@@ -245,6 +250,25 @@ impl SidecarBuilder {
     #[must_use]
     #[track_caller]
     pub fn start(self) -> Sidecar {
+        let mut sidecar = self.spawn();
+        sidecar.wait_ready(PATIENCE);
+        sidecar
+    }
+
+    /// Starts it and waits until it lives, for one that cannot be ready yet.
+    ///
+    /// # Panics
+    /// As [`SidecarBuilder::start`].
+    #[must_use]
+    #[track_caller]
+    pub fn start_alive(self) -> Sidecar {
+        let mut sidecar = self.spawn();
+        sidecar.wait_page("/livez", PATIENCE);
+        sidecar
+    }
+
+    #[track_caller]
+    fn spawn(self) -> Sidecar {
         let home = TempDir::new().expect("a temporary directory can be created");
         let [nats, http, discovery, publishers, subscribers] = free_ports();
         let agents = self.host.as_ref().filter(|_| self.reachable).map_or(Ipv4Addr::LOCALHOST, Host::address);
@@ -253,9 +277,7 @@ impl SidecarBuilder {
         let block = PortBlock::lease();
         std::fs::write(&file, self.config(ports, &block)).expect("the temporary directory can be written");
         let process = on(self.host.as_ref(), || serve(home.path(), &self.env));
-        let mut sidecar = Sidecar { process, home, ports, host: self.host, _block: block, env: self.env };
-        sidecar.wait_ready(PATIENCE);
-        sidecar
+        Sidecar { process, home, ports, host: self.host, _block: block, env: self.env }
     }
 
     fn config(&self, ports: Ports, block: &PortBlock) -> String {

@@ -65,6 +65,14 @@ pub(super) async fn start(
     if let Err(error) = discovery.join(&context.bus, ElsewhereConfig::new(config.serve.host.clone())).await {
         tracing::error!(%error, "agents of other machines are not found, and others do not find those of this one");
     }
+    let (bus, greeting) = (context.bus.clone(), discovery.clone());
+    tracker.spawn(token.clone().run_until_cancelled_owned(async move {
+        loop {
+            // What the others said meanwhile did not reach us, nor ours them.
+            bus.reconnected().await;
+            greeting.greet();
+        }
+    }));
     let endpoint = &config.discovery.listen;
     let front = context.front.for_route(DISCOVERY).at_side("agents");
     let listener = front.listen(endpoint, SocketType::Router, discovery.handler()).await;

@@ -96,6 +96,13 @@ impl Shared {
         match (was_up, is_up) {
             (false, true) => {
                 info!("linked to other machines");
+                let (theirs, ours) = (self.main.payload_bytes_max(), self.local.payload_bytes_max());
+                if theirs < ours {
+                    warn!(
+                        max_payload = theirs,
+                        ours, "the NATS server takes smaller payloads than this machine does: the larger ones do not cross"
+                    );
+                }
                 self.announce(&Announcement::Hello { host: self.host.clone() });
                 self.tell_wants();
                 self.ups.send_replace(true);

@@ -146,8 +146,8 @@ impl Linked {
     }
 
     /// The connection that streams are kept over.
-    pub(crate) fn client(&self) -> async_nats::Client {
-        self.shared.groups.client()
+    pub(crate) fn streams_over(&self) -> &Nats {
+        &self.shared.groups
     }
 
     /// Whether other machines can be reached.

@@ -48,10 +48,6 @@ use crate::{Delivery, Metrics, Overflow, Pressure, Published};
 /// How long a connection may take to be made, and how long a publish or a flush waits for one that is down.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often the server is asked whether it is there: of three questions one is answered, or the connection is made anew. A server behind a cut
-/// link is missed within twenty seconds.
-const PING_INTERVAL: Duration = Duration::from_secs(5);
-
 /// One connection.
 pub(crate) struct Nats {
     client: Client,
@@ -113,7 +109,6 @@ impl Nats {
         let client = options
             .name("myelin")
             .connection_timeout(PATIENCE)
-            .ping_interval(PING_INTERVAL)
             .subscription_capacity(limits::QUEUE_MESSAGES_MAX)
             // Subjects are checked where they are made.
             .skip_subject_validation(true)

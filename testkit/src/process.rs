@@ -9,6 +9,9 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Tells what is started which test process it belongs to, so that it can be found when that one was killed.
+pub(crate) const OWNER: &str = "TESTKIT_OWNER";
+
 /// A running program. Its standard output and standard error are read into one bounded ring.
 ///
 /// Dropping it kills the program and waits for its end.
@@ -27,7 +30,8 @@ impl Process {
     /// When the program cannot be started.
     #[track_caller]
     pub fn spawn(name: &str, command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child =
+            command.env(OWNER, std::process::id().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{name}: cannot start {command:?}: {error}"));
         let output = Arc::new(Output::default());
         output.follow(name, child.stdout.take().expect("stdout is piped"));

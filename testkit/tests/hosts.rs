@@ -125,6 +125,24 @@ fn nothing_that_ran_on_a_host_outlives_it() {
     eventually("it is gone", PATIENCE, || (!runs(pid)).then_some(()));
 }
 
+/// A test that is killed runs no destructor.
+#[test]
+fn what_a_killed_test_left_on_its_hosts_is_ended_by_the_next_one() {
+    let Some(hosts) = Hosts::start(1) else { return };
+    let mut dead = Command::new("true").spawn().expect("it starts");
+    let owner = dead.id().to_string();
+    dead.wait().expect("it ends");
+    let sleep = |owner: &str| Command::new("sleep").arg("1000").env("TESTKIT_OWNER", owner).spawn().expect("it starts");
+    let (mut left, mut outside) = (hosts[0].enter(|| sleep(&owner)), sleep(&owner));
+    let mut ours = hosts[0].spawn("sleep", Command::new("sleep").arg("1000"));
+    let _next = Hosts::start(1);
+    eventually("it is ended", PATIENCE, || left.try_wait().expect("a child can be waited for"));
+    assert!(ours.ended().is_none(), "our own goes on");
+    assert!(outside.try_wait().expect("a child can be waited for").is_none(), "what is on no host is not ours to end");
+    outside.kill().expect("it runs");
+    outside.wait().expect("it ends");
+}
+
 #[test]
 fn a_host_without_power_says_goodbye_to_nobody() {
     let Some(hosts) = Hosts::two() else { return };

@@ -11,12 +11,14 @@
 //! - A cable is cut **in the router**: it drops both directions and says nothing. The hosts keep their link, their routes and
 //!   their neighbours, so an established connection sees silence, and so does a new one, as behind a switch that has died.
 //!   A link that is set down would tell the kernel at its end.
-//! - The namespaces have no names. They end with the test process, however it ends; nothing is left to tidy up.
+//! - The namespaces have no names. They end with the test process and what runs in them. What a killed test process could not end, the next
+//!   test with hosts does.
 //! - Every test has a network of its own, so all of them have the same addresses: 10.77.N.2, N from 1.
 //! - Files and process ids are those of the real machine.
 
 mod cable;
 mod host;
+mod leftovers;
 mod namespace;
 
 use std::io::Write;
@@ -78,6 +80,7 @@ impl Hosts {
     #[track_caller]
     fn build(count: usize) -> Result<Self, Forbidden> {
         let router = Arc::new(Namespace::new()?);
+        leftovers::end();
         router.set("net/ipv4/ip_forward", "1")?;
         let hosts = (1..=count).map(|number| Host::plug_in(&router, u8::try_from(number).expect("at most 200")));
         Ok(Self { hosts: hosts.collect::<Result<_, _>>()? })

@@ -68,7 +68,7 @@ impl Namespace {
     /// The processes whose network this is. This process is never among them: only threads of it are ever inside.
     pub(super) fn processes(&self) -> Vec<u32> {
         let Ok(own) = self.file.metadata() else { return Vec::new() };
-        let inside = |pid: &u32| fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|their| their.ino() == own.ino());
+        let inside = |pid: &u32| network_of(&pid.to_string()) == Some(own.ino());
         let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
         entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(inside).collect()
     }
@@ -81,6 +81,11 @@ impl Namespace {
             kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
         }
     }
+}
+
+/// Which network a process is on, by the number of its namespace; `None` when it has ended.
+pub(super) fn network_of(pid: &str) -> Option<u64> {
+    fs::metadata(format!("/proc/{pid}/ns/net")).ok().map(|network| network.ino())
 }
 
 /// Takes the thread back out, also when `work` panics.

@@ -17,3 +17,6 @@
 //!
 //! # What it is not
 //! No database of its own making, no consensus, no sharding, and no user of the bus: `mesh` and `bus` never name each other.
+
+#[allow(dead_code)]
+mod near;

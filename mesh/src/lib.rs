@@ -1,22 +1,54 @@
 //! The memory mesh of Myelin: what agents remember, with an end to it.
 //!
-//! **This crate is a documented shell.** It fixes the terms that the rest of the project uses; no store is implemented yet, and nothing in it can be
-//! called. The sidecar links it so that the arrows between the crates are checked from the beginning.
-//!
-//! # What it will be
-//! A handle `Mesh`, a plain `Clone` struct over one of two stores: embedded (local disk, bounded memory) or Redis (single node or Cluster).
+//! A handle [`Mesh`] over one of the stores: embedded (local disk, bounded memory) or Redis (single node or Cluster). [`Mesh::space`] is the memory of
+//! one [`Namespace`]: entries with a time to live, and windows of the latest entries of a list.
 //!
 //! | term | meaning |
 //! |---|---|
-//! | namespace | the prefix of a fleet or an agent; all keys of one agent share a hash slot, so that work on several of them is legal on a cluster |
-//! | entry | opaque bytes with a content type, a revision and a TTL; living for ever has to be asked for |
+//! | namespace | whose memory: a fleet or an agent; all its keys lie together, so that work on several of them is legal on a cluster |
+//! | entry | opaque bytes with a content type, a revision and a time to live; living for ever has to be asked for |
 //! | revision | an opaque token, unique per write; not a counter, because a failover could hand out a counter twice |
 //! | window | the latest entries of a list, bounded by count *and* age, trimmed as it is appended to |
 //! | watch | a snapshot and then every change, with a marker wherever a gap may have been |
-//! | near cache | values kept in this process, bounded by bytes and entries, invalidated by the server |
+//!
+//! The path of a read, in four hops: [`Space::get`] → `access::Shared::entries` (the one place where entries are read) → `store::Store::read` of the
+//! store in use → `record::decode`. That of a write: [`Space::set`] → `admission` (sizes) → `record::Encoder` → `access::Shared::change` →
+//! `store::Store::write`.
 //!
 //! # What it is not
 //! No database of its own making, no consensus, no sharding, and no user of the bus: `mesh` and `bus` never name each other.
 
+mod access;
+mod admission;
+mod config;
+mod embedded;
+mod entry;
+pub mod error;
+pub mod limits;
+mod mesh;
+mod metrics;
+mod names;
 #[allow(dead_code)]
 mod near;
+mod record;
+mod revision;
+mod space;
+mod store;
+mod ttl;
+mod typed;
+mod value;
+mod watch;
+mod window;
+mod windows;
+
+pub use config::{Durability, EmbeddedConfig, MeshConfig};
+pub use entry::{Entry, Expected, Page, SpaceStats};
+pub use mesh::Mesh;
+pub use metrics::{Counts, Metrics};
+pub use names::{Key, NameError, Namespace, Prefix};
+pub use revision::{Revision, RevisionParseError};
+pub use space::Space;
+pub use ttl::Ttl;
+pub use value::{ContentType, ContentTypeError, Value};
+pub use watch::{Change, Changed, Watch, WatchEvent, WatchPosition, WatchPositionParseError};
+pub use window::{Position, PositionParseError, Recent, Window, WindowEntry, WindowOptions, WindowPage};

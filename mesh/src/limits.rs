@@ -1,0 +1,50 @@
+//! Every limit of the memory mesh, with its unit and its reason. Configuration may lower what says "default", never raise a ceiling.
+
+use std::time::Duration;
+
+/// Bytes of a namespace. Enough for `fleet.machine.agent` with long names; it is repeated in each key of a Redis.
+pub const NAMESPACE_BYTES_MAX: usize = 128;
+/// Bytes of a key. Keys of agents are names, ids and paths; a path may have 255 bytes twice.
+pub const KEY_BYTES_MAX: usize = 512;
+/// Bytes of a content type. RFC 6838 allows 127 before and after the slash; nobody has such.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 127;
+/// Bytes of a value, default: 25 times the largest payload that was seen from an agent (38 kB of audio).
+pub const VALUE_BYTES_DEFAULT: usize = 1 << 20;
+/// Bytes of a value, whatever is configured: one value is in memory several times on its way, and holds up what waits behind it.
+pub const VALUE_BYTES_CEILING: usize = 16 << 20;
+/// Keys in one call (`get_many`, `set_many`, `delete_many`), and entries in one `append_many`: a Redis does them in one go, and nothing else
+/// meanwhile.
+pub const KEYS_PER_CALL_MAX: usize = 256;
+/// Bytes of all values in one `set_many` or `append_many`, before encoding.
+pub const CALL_BYTES_MAX: usize = 32 << 20;
+/// Keys in one page of a scan.
+pub const SCAN_PAGE_MAX: usize = 1024;
+/// Entries in a window, default: what a context window of a language model takes of a conversation, and what the issue of a fleet's history asks.
+pub const WINDOW_ENTRIES_DEFAULT: u32 = 100;
+/// Entries in a window, at most. More than that is a stream of the bus, which is read from disk and not from memory.
+pub const WINDOW_ENTRIES_CEILING: u32 = 100_000;
+/// Age of a window's entries, default.
+pub const WINDOW_AGE_DEFAULT: Duration = Duration::from_secs(3600);
+/// Bytes of encoded entries in one answer of `recent`; one entry is always in it. The rest is the next page.
+pub const RECENT_BYTES_MAX: usize = 4 << 20;
+/// Entries in one answer of `recent`.
+pub const RECENT_ENTRIES_MAX: usize = 1024;
+/// Time to live of what names none, default: a day, after which what nobody touched is of no use to a running fleet.
+pub const TTL_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+/// The shortest time to live and age of a window: what a Redis can count.
+pub const TTL_MIN: Duration = Duration::from_millis(1);
+/// The longest time to live and age of a window that is not "forever": a hundred years, so that sums of times never overflow.
+pub const TTL_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// Bytes from which a value is worth trying to compress, default. Below that the header of a compressed form eats what it saves.
+pub const COMPRESS_FROM_BYTES_DEFAULT: usize = 64;
+/// Changes of one namespace (Redis) or of the whole store (embedded) that are kept for watchers. Who is further behind is told to resync.
+pub const CHANGES_KEPT_MAX: usize = 16_384;
+/// Changes that a store hands to a watcher at once, and entries that a watch reads ahead: with values of the default size 64 MiB at worst.
+pub const CHANGES_PER_TURN_MAX: usize = 64;
+/// How late an expiry may be noticed and told to watchers, on a machine that is not overloaded. Readers never see an expired entry, however late
+/// it is noticed.
+pub const EXPIRY_NOTICED_WITHIN: Duration = Duration::from_secs(2);
+/// Memory of the embedded store for pages of its file, default.
+pub const EMBEDDED_CACHE_BYTES_DEFAULT: usize = 32 << 20;
+/// How long a watch asks its store before it asks again. Not seen by anybody; it bounds what a connection that died in silence costs.
+pub const WATCH_TURN: Duration = Duration::from_secs(10);

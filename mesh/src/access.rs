@@ -4,12 +4,18 @@ use bytes::Bytes;
 
 use crate::error::ReadError;
 use crate::mesh::Shared;
-use crate::store::{Store, StoreError, Stored};
+use crate::store::{AnyStore, Store, StoreError, Stored};
 use crate::{Entry, Key, Namespace, record};
 
 impl Shared {
     /// Entries for whoever asks. A near cache answers here; what it has not, it takes from [`fresh`](Self::fresh).
     pub(crate) async fn entries(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Entry>>, ReadError> {
+        // Several entries are as they were at one moment, which those that are kept here are not.
+        if let ([key], AnyStore::Redis(redis)) = (keys, &self.store)
+            && let Some(entry) = redis.near_entry(space, key, |stored| self.entry(stored)).await?
+        {
+            return Ok(vec![entry]);
+        }
         self.fresh(space, keys).await
     }
 
@@ -23,11 +29,16 @@ impl Shared {
     /// after the new; and when it is over, however it went (also when this future is dropped).
     pub(crate) async fn change<T>(
         &self,
-        _space: &Namespace,
-        _keys: &[Key],
+        space: &Namespace,
+        keys: &[Key],
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        let forgetting = match &self.store {
+            AnyStore::Embedded(_) => None,
+            AnyStore::Redis(redis) => redis.forgetting(space, keys),
+        };
         let outcome = work.await;
+        drop(forgetting);
         if matches!(outcome, Err(StoreError::Unknown(_))) {
             self.metrics.unknown.inc();
         }

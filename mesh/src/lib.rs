@@ -28,9 +28,9 @@ pub mod limits;
 mod mesh;
 mod metrics;
 mod names;
-#[allow(dead_code)]
 mod near;
 mod record;
+mod redis;
 mod revision;
 mod space;
 mod store;
@@ -46,6 +46,7 @@ pub use entry::{Entry, Expected, Page, SpaceStats};
 pub use mesh::Mesh;
 pub use metrics::{Counts, Metrics};
 pub use names::{Key, NameError, Namespace, Prefix};
+pub use redis::{NearConfig, RedisConfig, RedisOpenError, RedisTls, Secret};
 pub use revision::{Revision, RevisionParseError};
 pub use space::Space;
 pub use ttl::Ttl;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crate::embedded::Embedded;
 use crate::error::OpenError;
 use crate::record::Encoder;
+use crate::redis::Redis;
 use crate::revision::Revisions;
 use crate::store::{AnyStore, Store};
-use crate::{EmbeddedConfig, MeshConfig, Metrics, Namespace, Space, Ttl, limits};
+use crate::{EmbeddedConfig, MeshConfig, Metrics, Namespace, RedisConfig, RedisOpenError, Space, Ttl, limits};
 
 /// The memory of a fleet, over one store. Cloning shares it.
 ///
@@ -53,6 +54,18 @@ impl Mesh {
         Ok(Self::over(AnyStore::Embedded(Embedded::open(store).await?), config))
     }
 
+    /// A mesh in a Redis or a Redis Cluster, 6.2 or later, shared with all who use it.
+    ///
+    /// # Errors
+    /// When a setting makes no sense, or no server answers or lets us in. The error names the setting.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub async fn redis(store: RedisConfig, config: MeshConfig) -> Result<Self, RedisOpenError> {
+        let counts = config.metrics.near.clone();
+        Ok(Self::over(AnyStore::Redis(Redis::open(store, counts).await?), config))
+    }
+
     pub(crate) fn over(store: AnyStore, config: MeshConfig) -> Self {
         let MeshConfig { value_bytes_max, ttl_default, compress_from_bytes, metrics } = config;
         let shared = Shared {
@@ -74,6 +87,14 @@ impl Mesh {
     /// Where this mesh counts.
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
+    }
+
+    /// How full the near cache is: entries, and bytes with what keeping them costs. `None`: this mesh has none.
+    pub fn near_size(&self) -> Option<(usize, u64)> {
+        match &self.shared.store {
+            AnyStore::Embedded(_) => None,
+            AnyStore::Redis(redis) => redis.nearby().map(|nearby| nearby.size()),
+        }
     }
 
     /// Finishes what was begun and lets go of files and connections. Whatever is asked of this mesh afterwards, through any handle, is answered

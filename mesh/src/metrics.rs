@@ -1,5 +1,6 @@
 //! What the mesh counts. Handles work unregistered, so that a library user needs no registry.
 
+use crate::near;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
@@ -17,6 +18,7 @@ pub struct Metrics {
     pub(crate) bytes_given: Counter,
     pub(crate) bytes_stored: Counter,
     pub(crate) resyncs: Counter,
+    pub(crate) near: near::Counts,
 }
 
 /// The counters at one moment.
@@ -45,6 +47,18 @@ pub struct Counts {
     pub bytes_stored: u64,
     /// Watches that had to begin anew.
     pub resyncs: u64,
+    /// Reads that the near cache served.
+    pub near_hits: u64,
+    /// Reads that the near cache could not serve.
+    pub near_misses: u64,
+    /// Entries that a bound pushed out of the near cache.
+    pub near_evictions: u64,
+    /// Keys that the server named as changed.
+    pub near_invalidations: u64,
+    /// Values that were not kept because they had changed while they were read.
+    pub near_overtaken: u64,
+    /// Times the near cache was emptied because a server was not heard, or had to be connected again.
+    pub near_emptied: u64,
 }
 
 impl Metrics {
@@ -63,6 +77,12 @@ impl Metrics {
             ("given_bytes", "Bytes of values as they were given", &self.bytes_given),
             ("stored_bytes", "Bytes of the same values as they were stored", &self.bytes_stored),
             ("resyncs", "Watches that had to begin anew", &self.resyncs),
+            ("near_hits", "Reads that the near cache served", &self.near.hits),
+            ("near_misses", "Reads that the near cache could not serve", &self.near.misses),
+            ("near_evicted_entries", "Entries that a bound pushed out of the near cache", &self.near.evictions),
+            ("near_invalidated_keys", "Keys that the server named as changed", &self.near.invalidations),
+            ("near_overtaken_fills", "Values that were not kept because they had changed while they were read", &self.near.overtaken),
+            ("near_emptied", "Times the near cache was emptied because a server was not heard", &self.near.emptied),
         ] {
             registry.register(name, help, counter.clone());
         }
@@ -82,6 +102,12 @@ impl Metrics {
             bytes_given: self.bytes_given.get(),
             bytes_stored: self.bytes_stored.get(),
             resyncs: self.resyncs.get(),
+            near_hits: self.near.hits.get(),
+            near_misses: self.near.misses.get(),
+            near_evictions: self.near.evictions.get(),
+            near_invalidations: self.near.invalidations.get(),
+            near_overtaken: self.near.overtaken.get(),
+            near_emptied: self.near.emptied.get(),
         }
     }
 }

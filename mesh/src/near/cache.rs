@@ -31,7 +31,7 @@ pub(crate) struct Near<V> {
     flights: Mutex<Flights<V>>,
     /// Hits are served before this moment.
     lease: AtomicU64,
-    counts: Arc<Counts>,
+    counts: Counts,
 }
 
 #[derive(Debug)]
@@ -59,9 +59,8 @@ impl<V: Clone + Send + Sync> Near<V> {
     ///
     /// # Panics
     /// When a limit is zero.
-    pub(crate) fn new(limits: NearLimits) -> Self {
+    pub(crate) fn new(limits: NearLimits, counts: Counts) -> Self {
         assert!(limits.bytes_max > 0 && limits.entries_max > 0, "a near cache of nothing is none: do not make one");
-        let counts = Arc::new(Counts::default());
         let shards = (limits.bytes_max / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
         let options = OptionsBuilder::new()
             .shards(shards)
@@ -71,7 +70,7 @@ impl<V: Clone + Send + Sync> Near<V> {
             .build()
             .expect("both capacities are given");
         let weight = Weight { least: wide(limits.bytes_max.div_ceil(limits.entries_max)) };
-        let values = Cache::with_options(options, weight, DefaultHashBuilder::default(), Evicted(Arc::clone(&counts)));
+        let values = Cache::with_options(options, weight, DefaultHashBuilder::default(), Evicted(counts.clone()));
         let flights = Mutex::new(Flights { running: HashMap::new(), next: 0 });
         Self { values, flights, lease: AtomicU64::new(0), counts }
     }
@@ -80,9 +79,9 @@ impl<V: Clone + Send + Sync> Near<V> {
     pub(crate) fn get(&self, key: &[u8], now: Millis) -> Option<V> {
         let value = self.look(key, now);
         match value {
-            Some(_) => self.counts.hits.add(),
-            None => self.counts.misses.add(),
-        }
+            Some(_) => self.counts.hits.inc(),
+            None => self.counts.misses.inc(),
+        };
         value
     }
 
@@ -114,9 +113,14 @@ impl<V: Clone + Send + Sync> Near<V> {
         Begin::Fill(Fill { near: self, key, ticket, landed })
     }
 
-    /// Forgets a key, and voids the fill that runs for it.
+    /// The server says that a key changed: forgets it, and voids the fill that runs for it.
     pub(crate) fn invalidate(&self, key: &[u8]) {
-        self.counts.invalidations.add();
+        self.counts.invalidations.inc();
+        self.forget(key);
+    }
+
+    /// Forgets a key, and voids the fill that runs for it.
+    pub(crate) fn forget(&self, key: &[u8]) {
         let mut flights = self.flights.lock();
         flights.running.remove(key);
         self.values.remove(key);
@@ -127,6 +131,11 @@ impl<V: Clone + Send + Sync> Near<V> {
         let mut flights = self.flights.lock();
         self.lease.store(0, Ordering::Release);
         self.empty(&mut flights);
+    }
+
+    /// Forgets everything and voids every fill.
+    pub(crate) fn clear(&self) {
+        self.empty(&mut self.flights.lock());
     }
 
     /// Extends the lease to `until`. A lease that had lapsed by `now` begins with an empty cache.
@@ -142,7 +151,7 @@ impl<V: Clone + Send + Sync> Near<V> {
     fn empty(&self, flights: &mut Flights<V>) {
         flights.running.clear();
         if !self.values.is_empty() {
-            self.counts.emptied.add();
+            self.counts.emptied.inc();
         }
         self.values.clear();
     }
@@ -151,9 +160,10 @@ impl<V: Clone + Send + Sync> Near<V> {
     pub(super) fn keep(&self, key: &Arc<[u8]>, ticket: u64, value: V, bytes: usize, expires: Millis) -> bool {
         let flights = self.flights.lock();
         let good = flights.running.get(key).is_some_and(|(running, _)| *running == ticket);
-        match good {
-            true => self.values.insert(Arc::clone(key), Kept { value, bytes, expires }),
-            false => self.counts.overtaken.add(),
+        if good {
+            self.values.insert(Arc::clone(key), Kept { value, bytes, expires });
+        } else {
+            self.counts.overtaken.inc();
         }
         good
     }
@@ -161,10 +171,6 @@ impl<V: Clone + Send + Sync> Near<V> {
     /// How full it is: entries, and bytes with overhead.
     pub(crate) fn size(&self) -> (usize, u64) {
         (self.values.len(), self.values.weight())
-    }
-
-    pub(crate) fn counts(&self) -> &Counts {
-        &self.counts
     }
 }
 
@@ -192,13 +198,13 @@ impl<V> Weighter<Arc<[u8]>, Kept<V>> for Weight {
 }
 
 #[derive(Debug, Clone)]
-struct Evicted(Arc<Counts>);
+struct Evicted(Counts);
 
 impl<V> Lifecycle<Arc<[u8]>, Kept<V>> for Evicted {
     type RequestState = ();
 
     fn on_evict(&self, (): &mut (), _: Arc<[u8]>, _: Kept<V>) {
-        self.0.evictions.add();
+        self.0.evictions.inc();
     }
 }
 

@@ -20,4 +20,6 @@ mod model;
 
 pub(crate) use cache::{Millis, Near, NearLimits};
 pub(crate) use counts::Counts;
-pub(crate) use flight::{Begin, Fill};
+pub(crate) use flight::Begin;
+#[cfg(test)]
+pub(crate) use flight::Fill;

@@ -1,7 +1,7 @@
 //! Random histories of readers, a writer and a messenger of invalidations, against the one promise that matters: what is served was current when its
 //! server was last heard, or the invalidation is still on its way.
 
-use super::{Begin, Fill, Millis, Near, NearLimits};
+use super::{Begin, Counts, Fill, Millis, Near, NearLimits};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
@@ -48,7 +48,7 @@ proptest! {
 
     #[test]
     fn nothing_is_served_that_a_delivered_invalidation_has_named(steps in prop::collection::vec(step(), 1..120)) {
-        let near = Near::new(NearLimits { bytes_max: 1 << 20, entries_max: 64 });
+        let near = Near::new(NearLimits { bytes_max: 1 << 20, entries_max: 64 }, Counts::default());
         let keys: Vec<Vec<u8>> = (0..KEYS).map(|key| vec![b'k', u8::try_from(key).unwrap()]).collect();
         let mut server = [0_u64; KEYS];
         // The newest value of each key whose invalidation has arrived (or was made up for by emptying).
@@ -112,7 +112,11 @@ proptest! {
 }
 
 fn small(bytes_max: usize, entries_max: usize) -> Near<u64> {
-    let near = Near::new(NearLimits { bytes_max, entries_max });
+    counted(bytes_max, entries_max, &Counts::default())
+}
+
+fn counted(bytes_max: usize, entries_max: usize, counts: &Counts) -> Near<u64> {
+    let near = Near::new(NearLimits { bytes_max, entries_max }, counts.clone());
     near.renew(Millis(0), Millis(1_000));
     near
 }
@@ -127,13 +131,14 @@ fn fill(near: &Near<u64>, key: &[u8], value: u64, bytes: usize) -> bool {
 #[test]
 fn both_bounds_hold_under_a_churn() {
     for (bytes_max, entries_max, value_bytes) in [(1 << 20, 100, 10), (1 << 20, 1_000_000, 1_000)] {
-        let near = small(bytes_max, entries_max);
+        let counts = Counts::default();
+        let near = counted(bytes_max, entries_max, &counts);
         for key in 0_u32..20_000 {
             fill(&near, &key.to_be_bytes(), 1, value_bytes);
             let (entries, bytes) = near.size();
             assert!(entries <= entries_max && bytes <= bytes_max as u64, "{entries} entries, {bytes} bytes");
         }
-        assert!(near.counts().evictions.get() > 10_000, "the bound was reached");
+        assert!(counts.evictions.get() > 10_000, "the bound was reached");
     }
 }
 
@@ -179,7 +184,7 @@ fn a_voided_fill_does_not_end_its_successor() {
 #[ignore = "half a minute in release; the proof of the memory bound"]
 fn memory_stays_bounded_while_ten_million_keys_pass() {
     const BYTES_MAX: usize = 32 << 20;
-    let near: Near<std::sync::Arc<[u8]>> = Near::new(NearLimits { bytes_max: BYTES_MAX, entries_max: 200_000 });
+    let near: Near<std::sync::Arc<[u8]>> = Near::new(NearLimits { bytes_max: BYTES_MAX, entries_max: 200_000 }, Counts::default());
     near.renew(Millis(0), Millis(1_000));
     let before = resident();
     for key in 0_u64..10_000_000 {

@@ -26,6 +26,7 @@ use crate::{Expected, Key, Namespace, Position, Prefix, Revision, SpaceStats, Wa
 #[derive(Debug)]
 pub(crate) enum AnyStore {
     Embedded(crate::embedded::Embedded),
+    Redis(crate::redis::Redis),
 }
 
 /// One entry to be written.
@@ -155,6 +156,7 @@ macro_rules! either {
     ($self:ident, $store:ident => $call:expr) => {
         match $self {
             AnyStore::Embedded($store) => $call,
+            AnyStore::Redis($store) => $call,
         }
     };
 }

@@ -47,7 +47,10 @@ async fn verbs(mesh: &myelin_mesh::Mesh) {
     let place = page.entries[0].position;
     assert_eq!(texts(page), ["3", "4"]);
     assert_eq!(texts(agent.recent(&window, Recent::after(place)).await.unwrap()), ["4"]);
-    assert_eq!(texts(agent.recent(&Window::new(key("w")).entries_max(1), Recent::after(myelin_mesh::Position::START)).await.unwrap()), ["4"]);
+    assert_eq!(
+        texts(agent.recent(&Window::new(key("w")).entries_max(1), Recent::after(myelin_mesh::Position::START)).await.unwrap()),
+        ["4"]
+    );
     assert_eq!(agent.scan_windows(&Prefix::all(), None, 10).await.unwrap().keys, [key("w")]);
     assert!(agent.clear(&key("w")).await.unwrap());
     assert!(!agent.clear(&key("w")).await.unwrap());

@@ -8,6 +8,8 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisConnectionInfo,
     RedisError, TlsCertificates,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use std::fmt;
 use std::time::Duration;
 
@@ -32,6 +34,11 @@ impl Dial {
         }
         if let Some(password) = &config.password {
             settings = settings.set_password(password.reveal());
+        }
+        if let Some(authority) = config.tls.as_ref().and_then(|tls| tls.authority.as_ref())
+            && !CertificateDer::pem_slice_iter(authority).any(|certificate| certificate.is_ok())
+        {
+            return Err(RedisOpenError::Setting { setting: "tls", reason: "the authority has no certificate in it".into() });
         }
         let tls = config.tls.as_ref().map(|tls| TlsCertificates { client_tls: None, root_cert: tls.authority.clone() });
         if tls.is_some() {

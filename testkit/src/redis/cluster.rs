@@ -32,7 +32,16 @@ impl RedisCluster {
         let start = |port: &u16| {
             let arguments = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", NODE_TIMEOUT_MS]
                 .into_iter()
-                .chain(["--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0", "--cluster-port"])
+                // A node without which some slots are not served takes nothing from the others.
+                .chain([
+                    "--cluster-require-full-coverage",
+                    "no",
+                    "--cluster-replica-validity-factor",
+                    "0",
+                    "--repl-diskless-sync-delay",
+                    "0",
+                    "--cluster-port",
+                ])
                 .map(str::to_owned)
                 .chain([port.to_string()]);
             RedisServer::start_with(RedisOptions { durable: true, arguments: arguments.collect(), ..RedisOptions::default() })
@@ -99,7 +108,11 @@ impl RedisCluster {
     /// The node that serves `slot`, as a node other than `unasked` sees it.
     #[must_use]
     pub fn primary_of(&self, slot: u16, unasked: usize) -> Option<usize> {
-        let witness = self.nodes.iter().enumerate().find(|(index, _)| *index != unasked)?.1;
+        let (_, witness) = self.nodes.iter().enumerate().find(|(index, _)| *index != unasked)?;
+        self.served_by(slot, witness)
+    }
+
+    fn served_by(&self, slot: u16, witness: &RedisServer) -> Option<usize> {
         let RedisReply::Array(ranges) = witness.try_command(&["CLUSTER", "SLOTS"]).ok()? else { return None };
         ranges.iter().find_map(|range| {
             let RedisReply::Array(parts) = range else { return None };
@@ -108,6 +121,29 @@ impl RedisCluster {
             let port = u16::try_from(primary.get(1)?.integer()?).ok()?;
             within.then(|| self.nodes.iter().position(|node| node.port() == port)).flatten()
         })
+    }
+
+    /// Moves a slot from one primary to another, one key at a time, as `redis-cli --cluster reshard` does.
+    ///
+    /// # Panics
+    /// When a node refuses a step.
+    #[track_caller]
+    pub fn move_slot(&self, slot: u16, from: usize, to: usize) {
+        let slot = &slot.to_string();
+        let (source, target) = (&self.nodes[from], &self.nodes[to]);
+        let (source_id, target_id) = (source.command(&["CLUSTER", "MYID"]).text(), target.command(&["CLUSTER", "MYID"]).text());
+        target.command(&["CLUSTER", "SETSLOT", slot, "IMPORTING", &source_id]);
+        source.command(&["CLUSTER", "SETSLOT", slot, "MIGRATING", &target_id]);
+        while let RedisReply::Array(keys) = source.command(&["CLUSTER", "GETKEYSINSLOT", slot, "1"]) {
+            let Some(key) = keys.first() else { break };
+            source.command(&["MIGRATE", "127.0.0.1", &target.port().to_string(), &key.text(), "0", "5000"]);
+        }
+        // The target first, so that no node believes for a moment that nobody has the slot.
+        target.command(&["CLUSTER", "SETSLOT", slot, "NODE", &target_id]);
+        source.command(&["CLUSTER", "SETSLOT", slot, "NODE", &target_id]);
+        let slot = slot.parse().expect("it was a number");
+        let knows = |node: &RedisServer| self.served_by(slot, node) == Some(to);
+        eventually("every node knows who has the slot", PATIENCE, || self.nodes.iter().all(knows).then_some(()));
     }
 
     /// Where clients connect: all six.

@@ -27,6 +27,8 @@ pub const WINDOW_ENTRIES_CEILING: u32 = 100_000;
 pub const WINDOW_AGE_DEFAULT: Duration = Duration::from_secs(3600);
 /// Bytes of encoded entries in one answer of `recent`; one entry is always in it. The rest is the next page.
 pub const RECENT_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the same entries when they are decoded: what was compressed a thousandfold comes out as large as it went in.
+pub const RECENT_DECODED_BYTES_MAX: usize = 16 << 20;
 /// Entries in one answer of `recent`.
 pub const RECENT_ENTRIES_MAX: usize = 1024;
 /// Time to live of what names none, default: a day, after which what nobody touched is of no use to a running fleet.

@@ -65,8 +65,9 @@ pub(crate) enum Range {
 pub struct WindowPage {
     /// Oldest first, also when the newest were asked for.
     pub entries: Vec<WindowEntry>,
-    /// There are more that were asked for: the answer would have been longer than 4 MiB or 1,024 entries, or than its limit. Of the newest, the
-    /// older ones are missing; of those since a time or behind a place, the newer ones, which come when asked for after the last of these.
+    /// There are more that were asked for. Of the newest, the older ones did not fit into one answer (4 MiB as stored, 16 MiB decoded). Of those
+    /// since a time or behind a place, the newer ones are missing, for that reason or because of the limit; they come when asked for after the
+    /// last of these.
     pub more: bool,
 }
 

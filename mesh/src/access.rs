@@ -2,27 +2,35 @@
 
 use bytes::Bytes;
 
-use crate::error::ReadError;
+use crate::error::{ReadError, WriteError};
 use crate::mesh::Shared;
-use crate::store::{AnyStore, Store, StoreError, Stored};
-use crate::{Entry, Key, Namespace, record};
+use crate::record::{decode_all, encode_all};
+use crate::store::{AnyStore, Store, StoreError};
+use crate::{Entry, Key, Namespace, Value};
 
 impl Shared {
     /// Entries for whoever asks. A near cache answers here; what it has not, it takes from [`fresh`](Self::fresh).
     pub(crate) async fn entries(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Entry>>, ReadError> {
         // Several entries are as they were at one moment, which those that are kept here are not.
         if let ([key], AnyStore::Redis(redis)) = (keys, &self.store)
-            && let Some(entry) = redis.near_entry(space, key, |stored| self.entry(stored)).await?
+            && let Some(entry) = redis.near_entry(self, space, key).await?
         {
             return Ok(vec![entry]);
         }
-        self.fresh(space, keys).await
+        self.fresh(space, keys).await?.into_iter().map(Option::transpose).collect()
     }
 
-    /// Entries from the store itself.
-    pub(crate) async fn fresh(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Entry>>, ReadError> {
+    /// Entries from the store itself, each with what is wrong with it.
+    pub(crate) async fn fresh(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Result<Entry, ReadError>>>, ReadError> {
         let stored = self.store.read(space, keys).await?;
-        stored.into_iter().map(|stored| stored.map(|stored| self.entry(stored)).transpose()).collect()
+        let records = stored.iter().flatten().map(|stored| stored.record.clone()).collect();
+        let mut values = self.values(records).await?.into_iter();
+        let entries = stored.into_iter().map(|stored| {
+            let stored = stored?;
+            let value = values.next()?;
+            Some(value.map(|value| Entry { value, revision: stored.revision, ttl: stored.ttl }))
+        });
+        Ok(entries.collect())
     }
 
     /// Does `work`, which changes these entries. A near cache lets go of them here: before, so that nobody of this process reads the old content
@@ -32,28 +40,42 @@ impl Shared {
         space: &Namespace,
         keys: &[Key],
         work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, WriteError> {
         let forgetting = match &self.store {
             AnyStore::Embedded(_) => None,
             AnyStore::Redis(redis) => redis.forgetting(space, keys),
         };
         let outcome = work.await;
         drop(forgetting);
+        self.told(outcome)
+    }
+
+    /// Counts what nobody knows.
+    pub(crate) fn told<T>(&self, outcome: Result<T, StoreError>) -> Result<T, WriteError> {
         if matches!(outcome, Err(StoreError::Unknown(_))) {
             self.metrics.unknown.inc();
         }
-        outcome
+        Ok(outcome?)
     }
 
-    pub(crate) fn entry(&self, stored: Stored) -> Result<Entry, ReadError> {
-        let value = self.value(stored.record)?;
-        Ok(Entry { value, revision: stored.revision, ttl: stored.ttl })
+    /// Values as they are stored, in their order.
+    pub(crate) async fn records(&self, values: Vec<Value>) -> Result<Vec<Bytes>, WriteError> {
+        let given = values.iter().map(|value| value.bytes.len() as u64).sum();
+        let records = encode_all(self.encoder, values).await.map_err(|_| WriteError::Closed)?;
+        self.metrics.bytes_given.inc_by(given);
+        self.metrics.bytes_stored.inc_by(records.iter().map(|record| record.len() as u64).sum());
+        Ok(records)
     }
 
-    pub(crate) fn value(&self, record: Bytes) -> Result<crate::Value, ReadError> {
-        record::decode(record).map_err(|error| {
-            self.metrics.damaged.inc();
-            ReadError::Damaged { reason: error.to_string().into() }
-        })
+    /// Values of records, in their order, each with what is wrong with it.
+    pub(crate) async fn values(&self, records: Vec<Bytes>) -> Result<Vec<Result<Value, ReadError>>, ReadError> {
+        let values = decode_all(records).await.map_err(|_| ReadError::Closed)?;
+        let told = values.into_iter().map(|value| {
+            value.map_err(|error| {
+                self.metrics.damaged.inc();
+                ReadError::Damaged { reason: error.to_string().into() }
+            })
+        });
+        Ok(told.collect())
     }
 }

@@ -1,7 +1,5 @@
 //! What may be written: checked before anything is sent.
 
-use bytes::Bytes;
-
 use crate::error::WriteError;
 use crate::mesh::Shared;
 use crate::{Value, limits};
@@ -26,13 +24,5 @@ impl Shared {
             return Err(WriteError::CallTooLarge { size: sum, max: limits::CALL_BYTES_MAX });
         }
         Ok(())
-    }
-
-    /// A value as it is stored.
-    pub(crate) fn record(&self, value: &Value) -> Bytes {
-        let record = self.encoder.encode(value);
-        self.metrics.bytes_given.inc_by(value.bytes.len() as u64);
-        self.metrics.bytes_stored.inc_by(record.len() as u64);
-        record
     }
 }

@@ -26,6 +26,11 @@ pub struct EmbeddedConfig {
     pub durability: Durability,
     /// Memory for what was read and written lately, in bytes; default 32 MiB.
     pub cache_bytes: usize,
+    /// Bytes of names and encoded values; default 1 GiB. What is beyond is refused as `Full`; what expires makes room.
+    pub bytes_max: u64,
+    /// Whether the whole file is checked when it is opened; default: yes. Without it, damage is found where it is read. It takes about a second
+    /// per GiB.
+    pub check_on_open: bool,
 }
 
 /// What an acknowledgement of the embedded store means.
@@ -54,6 +59,12 @@ impl Default for MeshConfig {
 impl EmbeddedConfig {
     /// Everything else has its default.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), durability: Durability::default(), cache_bytes: limits::EMBEDDED_CACHE_BYTES_DEFAULT }
+        Self {
+            directory: directory.into(),
+            durability: Durability::default(),
+            cache_bytes: limits::EMBEDDED_CACHE_BYTES_DEFAULT,
+            bytes_max: limits::EMBEDDED_BYTES_DEFAULT,
+            check_on_open: true,
+        }
     }
 }

@@ -21,12 +21,14 @@ pub const CALL_BYTES_MAX: usize = 32 << 20;
 pub const SCAN_PAGE_MAX: usize = 1024;
 /// Entries in a window, default: what a context window of a language model takes of a conversation, and what the issue of a fleet's history asks.
 pub const WINDOW_ENTRIES_DEFAULT: u32 = 100;
-/// Entries in a window, at most. More than that is a stream of the bus, which is read from disk and not from memory.
-pub const WINDOW_ENTRIES_CEILING: u32 = 100_000;
+/// Entries in a window, at most. A window is trimmed in one step that nothing else passes; more than that is a stream of the bus.
+pub const WINDOW_ENTRIES_CEILING: u32 = 10_000;
 /// Age of a window's entries, default.
 pub const WINDOW_AGE_DEFAULT: Duration = Duration::from_secs(3600);
 /// Bytes of encoded entries in one answer of `recent`; one entry is always in it. The rest is the next page.
 pub const RECENT_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the same entries when they are decoded: what was compressed a thousandfold comes out as large as it went in.
+pub const RECENT_DECODED_BYTES_MAX: usize = 16 << 20;
 /// Entries in one answer of `recent`.
 pub const RECENT_ENTRIES_MAX: usize = 1024;
 /// Time to live of what names none, default: a day, after which what nobody touched is of no use to a running fleet.
@@ -48,3 +50,23 @@ pub const EXPIRY_NOTICED_WITHIN: Duration = Duration::from_secs(2);
 pub const EMBEDDED_CACHE_BYTES_DEFAULT: usize = 32 << 20;
 /// How long a watch asks its store before it asks again. Not seen by anybody; it bounds what a connection that died in silence costs.
 pub const WATCH_TURN: Duration = Duration::from_secs(10);
+/// What expired that the embedded store takes away in one commit: entries, and entries of windows.
+pub const SWEEP_TURN_MAX: usize = 512;
+/// Bytes of names and rows in the embedded store, default. Its file is larger by what a B-tree leaves free.
+pub const EMBEDDED_BYTES_DEFAULT: u64 = 1 << 30;
+/// Writes that wait for the embedded store, and that it makes durable with one sync. Another waits for room.
+pub const EMBEDDED_QUEUE_WRITES: usize = 1024;
+/// Bytes of records that wait for the embedded store; one call always fits.
+pub const EMBEDDED_QUEUE_BYTES: usize = 2 * CALL_BYTES_MAX;
+/// Bytes of records after which the embedded store takes no more into one commit.
+pub const EMBEDDED_TURN_BYTES: usize = 8 << 20;
+/// How long a write waits for room in that queue before it is refused.
+pub const EMBEDDED_QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+/// Reads of the embedded store at the same time: more would only wait for the same disk.
+pub const EMBEDDED_READS_MAX: usize = 16;
+/// How often the embedded store looks for what expired, at most.
+pub const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+/// How long a write of the relaxed embedded store may be only in memory.
+pub const RELAXED_SYNC_WITHIN: Duration = Duration::from_secs(1);
+/// How long the embedded store waits before it tries again to open its file, after that failed.
+pub const REOPEN_INTERVAL: Duration = Duration::from_millis(500);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::error::{CompareError, ReadError, WriteError};
 use crate::mesh::Shared;
 use crate::store::{Kind, Scan, Store, Swapped, Write};
@@ -91,9 +93,10 @@ impl Space {
         if entries.is_empty() {
             return Ok(Vec::new());
         }
-        let writes: Vec<_> = entries.into_iter().map(|(key, value)| self.write(key, &value, ttl)).collect();
+        let (keys, values): (Vec<_>, _) = entries.into_iter().unzip();
+        let records = self.shared.records(values).await?;
+        let writes: Vec<_> = keys.iter().zip(records).map(|(key, record)| self.write(key, record, ttl)).collect();
         let revisions: Vec<_> = writes.iter().map(|write| write.revision).collect();
-        let keys: Vec<_> = writes.iter().map(|write| write.key.clone()).collect();
         self.shared.change(&self.namespace, &keys, self.shared.store.write(&self.namespace, writes)).await?;
         self.shared.metrics.writes.inc_by(keys.len() as u64);
         Ok(revisions)
@@ -108,7 +111,8 @@ impl Space {
     /// The write may or may not happen. Reading the key tells.
     pub async fn compare_and_set(&self, key: &Key, expected: Expected, value: Value, ttl: Ttl) -> Result<Revision, CompareError> {
         self.shared.admit([&value].into_iter())?;
-        let write = self.write(key.clone(), &value, ttl);
+        let mut records = self.shared.records(vec![value]).await?;
+        let write = self.write(key, records.remove(0), ttl);
         let revision = write.revision;
         self.swap(key, expected, Some(write)).await?;
         self.shared.metrics.writes.inc();
@@ -151,7 +155,7 @@ impl Space {
         if keys.is_empty() {
             return Ok(0);
         }
-        Ok(self.shared.change(&self.namespace, keys, self.shared.store.delete(&self.namespace, keys)).await?)
+        self.shared.change(&self.namespace, keys, self.shared.store.delete(&self.namespace, keys)).await
     }
 
     /// Gives an entry a new time to live, counted from now; false: there is none. Its content and its revision stay, and watches do not tell.
@@ -164,7 +168,7 @@ impl Space {
     pub async fn touch(&self, key: &Key, ttl: Ttl) -> Result<bool, WriteError> {
         let ttl = self.resolve(ttl);
         let keys = std::slice::from_ref(key);
-        Ok(self.shared.change(&self.namespace, keys, self.shared.store.touch(&self.namespace, key, ttl)).await?)
+        self.shared.change(&self.namespace, keys, self.shared.store.touch(&self.namespace, key, ttl)).await
     }
 
     /// Keys with a prefix, in ascending order of their bytes: the first `limit` (1 to 1,024; what is outside is taken as the nearest) behind
@@ -228,7 +232,7 @@ impl Space {
 
     async fn swap(&self, key: &Key, expected: Expected, new: Option<Write>) -> Result<(), CompareError> {
         let work = self.shared.store.swap(&self.namespace, key, expected, new);
-        match self.shared.change(&self.namespace, std::slice::from_ref(key), work).await.map_err(WriteError::from)? {
+        match self.shared.change(&self.namespace, std::slice::from_ref(key), work).await? {
             Swapped::Done => Ok(()),
             Swapped::Conflict(current) => {
                 self.shared.metrics.conflicts.inc();
@@ -237,9 +241,8 @@ impl Space {
         }
     }
 
-    fn write(&self, key: Key, value: &Value, ttl: Ttl) -> Write {
-        let record = self.shared.record(value);
-        Write { key, revision: self.shared.revisions.next(), record, ttl: self.resolve(ttl) }
+    fn write(&self, key: &Key, record: Bytes, ttl: Ttl) -> Write {
+        Write { key: key.clone(), revision: self.shared.revisions.next(), record, ttl: self.resolve(ttl) }
     }
 
     fn resolve(&self, ttl: Ttl) -> Option<Duration> {

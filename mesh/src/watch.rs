@@ -186,9 +186,8 @@ impl Watch {
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
-        let stored = self.shared.store.read(&self.space, keys).await?;
-        let found = keys.iter().zip(stored).filter_map(|(key, stored)| Some((key.clone(), self.shared.entry(stored?))));
-        Ok(found.collect())
+        let fresh = self.shared.fresh(&self.space, keys).await?;
+        Ok(keys.iter().zip(fresh).filter_map(|(key, entry)| Some((key.clone(), entry?))).collect())
     }
 }
 

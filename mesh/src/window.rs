@@ -21,7 +21,7 @@ pub struct Window {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WindowOptions {
-    /// Most entries; default 100, at least 1, at most 100,000.
+    /// Most entries; default 100, at least 1, at most 10,000.
     pub entries_max: u32,
     /// Oldest age of an entry, by the clock of the store; default 1 h, 1 ms to 100 years, whole milliseconds.
     pub age_max: Duration,
@@ -65,8 +65,9 @@ pub(crate) enum Range {
 pub struct WindowPage {
     /// Oldest first, also when the newest were asked for.
     pub entries: Vec<WindowEntry>,
-    /// There are more that were asked for: the answer would have been longer than 4 MiB or 1,024 entries, or than its limit. Of the newest, the
-    /// older ones are missing; of those since a time or behind a place, the newer ones, which come when asked for after the last of these.
+    /// There are more that were asked for. Of the newest, the older ones did not fit into one answer (4 MiB as stored, 16 MiB decoded). Of those
+    /// since a time or behind a place, the newer ones are missing, for that reason or because of the limit; they come when asked for after the
+    /// last of these.
     pub more: bool,
 }
 
@@ -81,7 +82,7 @@ impl Window {
         Self { key, options: WindowOptions::default() }
     }
 
-    /// At most so many entries: at least 1, at most 100,000; what is outside is taken as the nearest.
+    /// At most so many entries: at least 1, at most 10,000; what is outside is taken as the nearest.
     #[must_use]
     pub fn entries_max(mut self, entries: u32) -> Self {
         self.options.entries_max = entries.clamp(1, limits::WINDOW_ENTRIES_CEILING);
@@ -156,6 +157,17 @@ impl Position {
     /// Before every entry.
     pub const START: Self = Self { time_ms: 0, sequence: 0 };
 
+    /// Behind every entry.
+    pub(crate) const END: Self = Self { time_ms: u64::MAX, sequence: u64::MAX };
+
+    /// The first place that is greater.
+    pub(crate) fn next(self) -> Self {
+        match self.sequence.checked_add(1) {
+            Some(sequence) => Self { sequence, ..self },
+            None => Self { time_ms: self.time_ms.saturating_add(1), sequence: 0 },
+        }
+    }
+
     /// When the entry was appended, by the clock of the store.
     pub fn time(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.time_ms)
@@ -202,7 +214,7 @@ mod tests {
     fn bounds_are_within_the_limits() {
         let window = Window::new(Key::new("w").unwrap()).entries_max(0).age_max(Duration::ZERO);
         assert_eq!(window.options(), WindowOptions { entries_max: 1, age_max: Duration::from_millis(1) });
-        assert_eq!(window.entries_max(u32::MAX).options().entries_max, 100_000);
+        assert_eq!(window.entries_max(u32::MAX).options().entries_max, 10_000);
         assert_eq!(Recent::last(0), Recent::last(1));
         assert_eq!(Recent::last(usize::MAX), Recent::last(1024));
         assert_eq!(Recent::after(Position::START).limit(5), Recent(Range::After { position: Position::START, limit: 5 }));

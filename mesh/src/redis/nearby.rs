@@ -5,8 +5,8 @@ use super::config::NearConfig;
 use super::entries::{entry_name, get, stored};
 use super::store::Redis;
 use crate::error::ReadError;
+use crate::mesh::Shared;
 use crate::near::{Begin, Counts, Millis, Near, NearLimits};
-use crate::store::Stored;
 use crate::{Entry, Key, Namespace, Revision, Value};
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,29 +120,24 @@ impl Redis {
     ///
     /// # Cancel safety
     /// Nothing is left behind; who waits for this reader's answer reads on its own.
-    pub(crate) async fn near_entry(
-        &self,
-        space: &Namespace,
-        key: &Key,
-        decode: impl Fn(Stored) -> Result<Entry, ReadError>,
-    ) -> Result<Option<Option<Entry>>, ReadError> {
+    pub(crate) async fn near_entry(&self, shared: &Shared, space: &Namespace, key: &Key) -> Result<Option<Option<Entry>>, ReadError> {
         let Some(nearby) = self.tracking.nearby() else { return Ok(None) };
         let name = entry_name(space, key);
         let now = nearby.millis(Instant::now());
         match nearby.near.get(name.as_bytes(), now) {
             Some(kept) => Ok(Some(kept.entry(now))),
             // Boxed, so that a hit does not pay for the size of a miss.
-            None => Box::pin(self.fill(nearby, name.as_bytes(), space, key, decode)).await,
+            None => Box::pin(self.fill(shared, nearby, name.as_bytes(), space, key)).await,
         }
     }
 
     async fn fill(
         &self,
+        shared: &Shared,
         nearby: &Nearby,
         name: &[u8],
         space: &Namespace,
         key: &Key,
-        decode: impl Fn(Stored) -> Result<Entry, ReadError>,
     ) -> Result<Option<Option<Entry>>, ReadError> {
         loop {
             let now = nearby.millis(Instant::now());
@@ -156,7 +151,7 @@ impl Redis {
                     Err(_) => return Ok(None),
                 },
                 Begin::Fill(fill) => {
-                    let Some((kept, expires)) = self.read_closely(nearby, space, key, &decode).await? else { return Ok(None) };
+                    let Some((kept, expires)) = self.read_closely(shared, nearby, space, key).await? else { return Ok(None) };
                     let bytes = kept.bytes();
                     fill.finish(kept.clone(), bytes, expires);
                     return Ok(Some(kept.entry(nearby.millis(Instant::now()))));
@@ -168,10 +163,10 @@ impl Redis {
     /// Reads over the connection on which the node tells what changes. `None`: it answers no such question now.
     async fn read_closely(
         &self,
+        shared: &Shared,
         nearby: &Nearby,
         space: &Namespace,
         key: &Key,
-        decode: impl Fn(Stored) -> Result<Entry, ReadError>,
     ) -> Result<Option<(Kept, Millis)>, ReadError> {
         let Some(node) = self.caller.topology.node_of(slot_of(space)) else { return Ok(None) };
         let asked = Instant::now();
@@ -183,8 +178,8 @@ impl Redis {
             return Ok(Some((Kept { entry: None, until: None }, most)));
         };
         let until = stored.ttl.map(|ttl| nearby.millis(Instant::now() + ttl));
-        let entry = decode(stored)?;
-        Ok(Some((Kept { entry: Some((entry.value, entry.revision)), until }, until.map_or(most, |until| until.min(most)))))
+        let Some(value) = shared.values(vec![stored.record]).await?.pop() else { return Ok(None) };
+        Ok(Some((Kept { entry: Some((value?, stored.revision)), until }, until.map_or(most, |until| until.min(most)))))
     }
 
     /// Lets a watch know of the next change by the connection on which the node tells; false: it cannot.

@@ -5,7 +5,7 @@
 //!
 //! What a store promises:
 //! - **One clock.** Times to live and ages of windows are counted by the store's own clock, and never by that of a caller. What is past its time is
-//!   never returned, also when it is still there.
+//!   never returned, also when it is still there: an entry written at `t` from `t + ttl` on, one of a window from `t + age_max` on.
 //! - **All or nothing.** Each call is one atomic step for whoever reads, over all its keys, which are of one namespace.
 //! - **Acknowledged is kept**, as far as the store keeps anything (embedded: on disk; Redis: what its replication keeps).
 //! - **Every change is told.** Each write, delete and expiry of an entry is one change, in the order in which they happened; or the position of who
@@ -76,7 +76,7 @@ pub(crate) struct Scan<'a> {
     pub(crate) limit: usize,
 }
 
-/// Some entries of a window, oldest first.
+/// Some entries of a window, oldest first. `more` as in [`WindowPage`](crate::WindowPage).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct StoredPage {
     pub(crate) entries: Vec<(Position, Bytes)>,
@@ -132,7 +132,8 @@ pub(crate) trait Store {
     /// Appends in this order, trims by count and age, and lets the window live for its age; in one step. Never repeated by the store.
     async fn append(&self, space: &Namespace, window: &Window, records: Vec<Bytes>) -> Result<Vec<Position>, StoreError>;
 
-    /// Entries within the bounds of `window`. See [`WindowPage::more`](crate::WindowPage::more) and the limits `RECENT_…`.
+    /// Entries within the bounds of `window`: of the newest `entries_max` those that are younger than `age_max`. No more in one answer than the
+    /// limits `RECENT_BYTES_MAX` and `RECENT_ENTRIES_MAX`, but one at least if there is one.
     async fn recent(&self, space: &Namespace, window: &Window, range: Range) -> Result<StoredPage, StoreError>;
 
     /// Takes a window away; false: there is none.

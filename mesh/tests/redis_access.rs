@@ -1,5 +1,7 @@
 //! Users, TLS, and errors that name the setting to look at.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod servers;
 
 use myelin_mesh::{Mesh, MeshConfig, RedisConfig, RedisOpenError, RedisTls, Secret, Ttl};

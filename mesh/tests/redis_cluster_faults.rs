@@ -2,6 +2,8 @@
 //! is bounded, nothing is executed twice, and what was acknowledged is there, except for what Redis itself may lose: it answers before its replica
 //! has the write, so the last writes before a primary's death may go with it. How many did is printed.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod servers;
 
 use myelin_mesh::error::WriteError;

@@ -1,6 +1,8 @@
 //! Every verb on a real Redis, single and cluster, where it says something that the suite for all stores cannot: TTLs are those of the server, and
 //! what lies there has an end.
 
+#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
 mod servers;
 
 use myelin_mesh::{Change, Changed, Expected, Prefix, Recent, Ttl, Value, WatchEvent, Window};

@@ -36,8 +36,15 @@ pub(crate) struct Near<V> {
 
 #[derive(Debug)]
 struct Flights<V> {
-    running: HashMap<Arc<[u8]>, (u64, watch::Receiver<Option<V>>)>,
+    running: HashMap<Arc<[u8]>, Flight<V>>,
     next: u64,
+}
+
+/// A fill that runs: its ticket, and where its value lands.
+#[derive(Debug)]
+struct Flight<V> {
+    ticket: u64,
+    landed: watch::Receiver<Option<V>>,
 }
 
 #[derive(Debug, Clone)]
@@ -102,14 +109,14 @@ impl<V: Clone + Send + Sync> Near<V> {
         if let Some(value) = self.look(key, now) {
             return Begin::Hit(value);
         }
-        if let Some((_, landed)) = flights.running.get(key) {
-            return Begin::Wait(Wait(landed.clone()));
+        if let Some(flight) = flights.running.get(key) {
+            return Begin::Wait(Wait(flight.landed.clone()));
         }
         let key: Arc<[u8]> = key.into();
         let (landed, waiting) = watch::channel(None);
         let ticket = flights.next;
         flights.next += 1;
-        flights.running.insert(Arc::clone(&key), (ticket, waiting));
+        flights.running.insert(Arc::clone(&key), Flight { ticket, landed: waiting });
         Begin::Fill(Fill { near: self, key, ticket, landed })
     }
 
@@ -159,7 +166,7 @@ impl<V: Clone + Send + Sync> Near<V> {
     /// Keeps what a fill has read, if its ticket is good.
     pub(super) fn keep(&self, key: &Arc<[u8]>, ticket: u64, value: V, bytes: usize, expires: Millis) -> bool {
         let flights = self.flights.lock();
-        let good = flights.running.get(key).is_some_and(|(running, _)| *running == ticket);
+        let good = flights.running.get(key).is_some_and(|flight| flight.ticket == ticket);
         if good {
             self.values.insert(Arc::clone(key), Kept { value, bytes, expires });
         } else {
@@ -179,7 +186,7 @@ impl<V> Near<V> {
     pub(super) fn land(&self, key: &[u8], ticket: u64) {
         let mut flights = self.flights.lock();
         // A voided fill may have a successor by now, which stays.
-        if flights.running.get(key).is_some_and(|(running, _)| *running == ticket) {
+        if flights.running.get(key).is_some_and(|flight| flight.ticket == ticket) {
             flights.running.remove(key);
         }
     }

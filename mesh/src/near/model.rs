@@ -40,6 +40,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A fill that runs, and what it has read: a value, and when.
+type Filling<'a> = (Fill<'a, (u64, u64)>, (u64, u64));
+
 const LEASE_MS: u64 = 2_000;
 const TTL_MS: u64 = 3_000;
 
@@ -54,7 +57,7 @@ proptest! {
         // The newest value of each key whose invalidation has arrived (or was made up for by emptying).
         let mut told = [0_u64; KEYS];
         let mut socket: VecDeque<(usize, u64)> = VecDeque::new();
-        let mut fills: VecDeque<(Fill<'_, (u64, u64)>, (u64, u64))> = VecDeque::new();
+        let mut fills: VecDeque<Filling<'_>> = VecDeque::new();
         let mut now = 1;
         let mut lease = 0;
         for step in steps {

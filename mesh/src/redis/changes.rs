@@ -44,10 +44,7 @@ impl Redis {
             // Before the question, so that a change between question and waiting wakes.
             let woken = self.tracking.wakes().wait_for(part_name(space, 'v'));
             let aware = self.watch_closely(space).await;
-            let (changes, due) = match self.ask_changes(space, after).await? {
-                Some(answer) => answer,
-                None => return Ok(Changes::Gap),
-            };
+            let Some((changes, due)) = self.ask_changes(space, after).await? else { return Ok(Changes::Gap) };
             if matches!(&changes, Changes::Some(some, _) if !some.is_empty()) || Instant::now() >= deadline {
                 return Ok(changes);
             }

@@ -11,9 +11,14 @@ use crate::{Expected, Key, Namespace, SpaceStats};
 use redis::{Cmd, Value};
 use std::time::Duration;
 
-/// The name of an entry in Redis.
+/// The name of an entry in Redis. Written piece by piece: it is made for each hit of the near cache, and formatting costs as much as the hit.
 pub(super) fn entry_name(space: &Namespace, key: &Key) -> String {
-    format!("my:{{{space}}}:e:{key}")
+    let (space, key) = (space.as_str(), key.as_str());
+    let mut name = String::with_capacity(space.len() + key.len() + 8);
+    for part in ["my:{", space, "}:e:", key] {
+        name.push_str(part);
+    }
+    name
 }
 
 /// One of the keys that a namespace has once: `i` index of entries, `x` when they expire, `j` index of windows, `v` who watches, `c` changes.

@@ -5,7 +5,7 @@
 //! is the lease: two seconds after its server was last asked and answered. Writes that Redis itself lost with the primary (its replica did not have
 //! them yet) are told apart by asking the store, and counted.
 
-#![allow(clippy::unwrap_used, reason = "a failed step is a failed test")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a failed step is a failed test")]
 
 mod servers;
 

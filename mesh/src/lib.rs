@@ -21,6 +21,8 @@
 mod access;
 mod admission;
 mod config;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod embedded;
 mod entry;
 pub mod error;

@@ -53,7 +53,7 @@ impl StoreFile {
     }
 
     fn create(&self) -> Result<(), OpenError> {
-        let directory = self.path.parent().unwrap_or(Path::new("."));
+        let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
         let unfinished = directory.join(NAME_UNFINISHED);
         let io = |result: io::Result<()>| result.map_err(|error| io_error(&self.path, &error));
         io(fs::create_dir_all(directory))?;

@@ -12,6 +12,7 @@ mod ring;
 mod state;
 mod writer;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
@@ -25,7 +26,7 @@ use tokio::time::timeout;
 
 use self::core::{Done, Listed, Work};
 use self::file::StoreFile;
-use self::state::State;
+use self::state::{FileState, State};
 use self::writer::{Job, Order, Writer};
 use crate::error::OpenError;
 use crate::store::{Changes, Scan, Store, StoreError, Stored, StoredPage, Swapped, Write};
@@ -63,7 +64,15 @@ impl Embedded {
         let (orders, received) = sync_channel(limits::EMBEDDED_QUEUE_WRITES + 8);
         let writer = Writer::new(Arc::clone(&state), file, core, config.bytes_max, config.durability);
         let named = thread::Builder::new().name("myelin-memory".to_owned());
-        named.spawn(move || writer.run(&received)).map_err(|error| OpenError::Io {
+        let watched = Arc::clone(&state);
+        let run = move || {
+            if catch_unwind(AssertUnwindSafe(|| writer.run(received))).is_err() {
+                // A mistake of ours. Nobody may wait for a thread that is not there.
+                watched.ring.close();
+                watched.set(FileState::Damaged("the writing thread ended by a panic".into()));
+            }
+        };
+        named.spawn(run).map_err(|error| OpenError::Io {
             path: config.directory.display().to_string().into(),
             reason: format!("no thread for it: {error}").into(),
         })?;
@@ -90,8 +99,15 @@ impl Embedded {
         };
         let (reply, replied) = oneshot::channel();
         let job = Job { space: space.clone(), work, bytes, reply, room: room? };
-        self.orders.try_send(Order::Work(job)).map_err(|_| StoreError::Closed)?;
-        replied.await.unwrap_or(Err(StoreError::Unknown("the store was closed meanwhile".into())))
+        if self.orders.try_send(Order::Work(job)).is_err() {
+            return self.state.with(|_| Err(StoreError::Closed));
+        }
+        match replied.await {
+            Ok(outcome) => outcome,
+            // Everything that was begun is answered before the store counts as closed.
+            Err(_) if self.state.is_closed() => Err(StoreError::Closed),
+            Err(_) => Err(StoreError::Unknown("the writing thread ended by a panic".into())),
+        }
     }
 
     /// Reads on a thread that may wait for the disk.

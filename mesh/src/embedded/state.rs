@@ -60,6 +60,11 @@ impl State {
         }
     }
 
+    /// Whether it was closed in order.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(&*self.file.read(), FileState::Closed)
+    }
+
     /// Lets go of the file, once nobody reads it any more. Returns it, so that who closes it hears of errors.
     pub(super) fn set(&self, state: FileState) -> Option<Database> {
         match std::mem::replace(&mut *self.file.write(), state) {

@@ -64,7 +64,7 @@ impl Writer {
     }
 
     /// Works until it is told to stop, or nobody is there any more who could tell.
-    pub(super) fn run(mut self, orders: &Receiver<Order>) {
+    pub(super) fn run(mut self, orders: Receiver<Order>) {
         let mut closing = None;
         while closing.is_none() {
             let first = match self.patience() {
@@ -93,6 +93,8 @@ impl Writer {
             self.turn(jobs);
         }
         self.close();
+        // Whatever is still in the queue was not begun; who waits for it sees that the store is closed.
+        drop(orders);
         if let Some(done) = closing {
             // Who asked may have stopped waiting.
             done.send(()).ok();

@@ -74,7 +74,7 @@ fn time() -> Cmd {
     redis::cmd("TIME")
 }
 
-/// The answer to TIME, in milliseconds.
+/// The answer to TIME, in microseconds.
 fn time_of(value: &Value) -> Option<u64> {
     let Value::Array(parts) = value else { return None };
     let part = |index: usize| -> Option<u64> {
@@ -84,5 +84,5 @@ fn time_of(value: &Value) -> Option<u64> {
             _ => None,
         }
     };
-    Some(part(0)? * 1000 + part(1)? / 1000)
+    Some(part(0)?.checked_mul(1_000_000)? + part(1)?)
 }

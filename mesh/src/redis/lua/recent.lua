@@ -6,7 +6,8 @@ local oldest = math.max(0, clock[1] * 1000 + math.floor(clock[2] / 1000) - age_m
 local found
 if ARGV[1] == 'last' then
   local from = string.format('%.0f', oldest)
-  found = redis.call('XREVRANGE', KEYS[1], '+', from, 'COUNT', math.min(limit + 1, entries_max))
+  -- Of the newest, no more are asked for than the limit.
+  found = redis.call('XREVRANGE', KEYS[1], '+', from, 'COUNT', math.min(limit, entries_max))
 else
   local from = { oldest, 0 }
   local function no_earlier(time, sequence)

@@ -17,6 +17,9 @@ pub(super) struct StoreFile {
     path: PathBuf,
     cache_bytes: usize,
     check: bool,
+    /// Instead of the path.
+    #[cfg(test)]
+    pub(super) disk: Option<super::disk::Disk>,
 }
 
 const NAME: &str = "memory.redb";
@@ -25,7 +28,13 @@ const NAME_UNFINISHED: &str = "memory.redb.new";
 
 impl StoreFile {
     pub(super) fn of(config: &EmbeddedConfig) -> Self {
-        Self { path: config.directory.join(NAME), cache_bytes: config.cache_bytes, check: config.check_on_open }
+        Self {
+            path: config.directory.join(NAME),
+            cache_bytes: config.cache_bytes,
+            check: config.check_on_open,
+            #[cfg(test)]
+            disk: None,
+        }
     }
 
     /// Opens the file, and makes it if there is none.
@@ -40,7 +49,7 @@ impl StoreFile {
     /// Opens a file that is there.
     pub(super) fn open(&self, bytes_max: u64) -> Result<(Database, Core), OpenError> {
         let opened = guarded(&self.path, || {
-            let database = self.builder().set_check_integrity_on_open(self.check).open(&self.path)?;
+            let database = self.database()?;
             match Core::format(&database)? {
                 FORMAT => Ok(Ok((Core::open(&database, bytes_max)?, database))),
                 found => Ok(Err(found)),
@@ -50,6 +59,16 @@ impl StoreFile {
             Ok((core, database)) => Ok((database, core)),
             Err(found) => Err(OpenError::Format { path: shown(&self.path), found, known: FORMAT }),
         }
+    }
+
+    fn database(&self) -> Result<Database, redb::DatabaseError> {
+        let mut builder = self.builder();
+        builder.set_check_integrity_on_open(self.check);
+        #[cfg(test)]
+        if let Some(disk) = &self.disk {
+            return builder.create_with_backend(disk.clone());
+        }
+        builder.open(&self.path)
     }
 
     fn create(&self) -> Result<(), OpenError> {

@@ -7,9 +7,13 @@
 //! changes (16,384 of at most 0.7 KiB), and 16 reads with their answers.
 
 mod core;
+#[cfg(test)]
+mod disk;
 mod file;
 mod ring;
 mod state;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,7 +61,10 @@ impl Embedded {
     }
 
     fn open_blocking(config: &EmbeddedConfig) -> Result<Self, OpenError> {
-        let file = StoreFile::of(config);
+        Self::open_file(StoreFile::of(config), config)
+    }
+
+    fn open_file(file: StoreFile, config: &EmbeddedConfig) -> Result<Self, OpenError> {
         let (database, core) = file.open_or_create(config.bytes_max)?;
         let state = Arc::new(State::new(database, core.clock_ms()));
         // More orders than places never wait, but for one that closes the store.

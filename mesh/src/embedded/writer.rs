@@ -203,7 +203,8 @@ impl Writer {
     /// Tries to open the file again.
     fn reopen(&mut self) {
         let state = match self.file.open(self.bytes_max) {
-            Ok((database, core)) => {
+            Ok((database, mut core)) => {
+                core.not_before(self.state.now_ms() + 1);
                 self.core = core;
                 self.away = None;
                 self.due_ms = Some(0);

@@ -12,6 +12,8 @@ mod reads;
 mod rows;
 mod sweep;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod windows;
 mod work;
@@ -72,6 +74,11 @@ impl Core {
         // Nothing of the time that is written there is used again.
         let last = Position { time_ms: meta(database, META_CLOCK)? + 1, sequence: 0 };
         Ok(Self { bytes_max, bytes, last, turn: meta(database, META_TURN)? })
+    }
+
+    /// Uses no time before this one: something that was lost may have used it.
+    pub(super) fn not_before(&mut self, time_ms: u64) {
+        self.last = self.last.max(Position { time_ms, sequence: 0 });
     }
 
     /// The number of the last turn that was committed.

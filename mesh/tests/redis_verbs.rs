@@ -121,3 +121,59 @@ async fn nothing_is_left_behind_by_what_expired() {
     })
     .await;
 }
+
+/// A checkout is no round trip: what the server hears is the reads and nothing else, and all of them come over two connections.
+#[tokio::test]
+async fn a_read_is_one_command() {
+    let server = RedisServer::start();
+    let mesh = mesh(myelin_mesh::RedisConfig { near: None, ..of_server(&server) }).await;
+    let agent = space(&mesh, "n");
+    agent.set(&key("k"), "x".into(), Ttl::FOREVER).await.unwrap();
+    agent.get(&key("k")).await.unwrap();
+    let calls = |command: &str| {
+        let stats = server.command(&["INFO", "commandstats"]).text();
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")).map(str::to_owned));
+        line.and_then(|line| line.split(',').next()?.parse::<u64>().ok()).unwrap_or(0)
+    };
+    let before = (calls("get"), calls("hello"));
+    let readers: Vec<_> = (0..64)
+        .map(|_| {
+            let agent = agent.clone();
+            tokio::spawn(async move {
+                for _ in 0..20 {
+                    agent.get(&key("k")).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    assert_eq!(calls("get") - before.0, 64 * 20);
+    assert!(calls("hello") - before.1 <= 1, "the second of the two connections, at most");
+    // The connection for tracking has a beat each second.
+    assert!(calls("ping") <= 5, "a PING for each checkout would be more than a thousand");
+}
+
+#[tokio::test]
+async fn a_full_server_says_so_and_keeps_what_it_has() {
+    let arguments = vec!["--maxmemory".to_owned(), "4mb".to_owned()];
+    let server = RedisServer::start_with(myelin_testkit::RedisOptions { arguments, ..Default::default() });
+    let mesh = mesh(of_server(&server)).await;
+    let agent = space(&mesh, "n");
+    let window = Window::new(key("w"));
+    let large = || Value::bytes((0..100_000).map(|_| fastrand::u8(..)).collect::<Vec<_>>());
+    let mut kept = 0;
+    let error = loop {
+        match agent.set(&key(&format!("k{kept}")), large(), Ttl::DEFAULT).await {
+            Ok(_) => kept += 1,
+            Err(error) => break error,
+        }
+        assert!(kept < 100, "ten megabytes do not fit into four");
+    };
+    assert!(matches!(error, myelin_mesh::error::WriteError::Full { .. }) && !error.may_have_happened(), "{error:?}");
+    assert_eq!(agent.get(&key(&format!("k{kept}"))).await.unwrap(), None, "all or nothing");
+    let append = agent.append(&window, large()).await;
+    assert!(matches!(append, Err(myelin_mesh::error::WriteError::Full { .. })), "{append:?}");
+    assert!(kept > 0 && agent.get(&key("k0")).await.unwrap().is_some());
+}

@@ -60,6 +60,16 @@ impl Links {
         end(&self.links[lease.link].generation, lease.generation);
     }
 
+    /// Lets go of the connections. One that is being opened is let go of by the pool, which is closed.
+    pub(super) fn close(&self) {
+        for link in &self.links {
+            link.generation.fetch_add(1, Ordering::AcqRel);
+            if let Ok(mut state) = link.state.try_lock() {
+                state.open = None;
+            }
+        }
+    }
+
     async fn open(&self, link: &Link) -> Result<(MultiplexedConnection, u64), RedisError> {
         let mut state = link.state.lock().await;
         let generation = link.generation.load(Ordering::Acquire);

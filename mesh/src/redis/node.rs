@@ -65,8 +65,10 @@ impl Node {
         self.clock.now(Instant::now())
     }
 
+    /// No more calls; those under way keep their connection until they end.
     pub(super) fn close(&self) {
         self.pool.close();
+        self.pool.manager().close();
     }
 }
 

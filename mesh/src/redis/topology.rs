@@ -113,11 +113,15 @@ impl Topology {
 
     /// Learns until it is cancelled. A single server has nothing to teach.
     pub(super) async fn run(&self, token: CancellationToken) {
+        let mut is_known = true;
         while self.config.cluster && !token.is_cancelled() {
             let begin = Instant::now();
-            if let Err(error) = self.learn().await {
+            let learnt = token.run_until_cancelled(self.learn()).await;
+            // Said once, and not twenty times a second for as long as it lasts.
+            if let (true, Some(Err(error))) = (is_known, &learnt) {
                 tracing::warn!(%error, "no node tells who has which slot");
             }
+            is_known = matches!(learnt, Some(Ok(())));
             let pause = async {
                 tokio::time::sleep_until(begin + PAUSE).await;
                 drop(timeout_at(begin + PERIOD, self.wanted.notified()).await);

@@ -93,7 +93,7 @@ impl Tracking {
                 self.close();
                 self.links.lock().retain(|address, _| map.primaries.iter().any(|node| node.address == *address));
             }
-            let asked = self.hear_all(&map.primaries).await;
+            let asked = token.run_until_cancelled(self.hear_all(&map.primaries)).await.flatten();
             // Whatever happened meanwhile is dealt with before anything is promised.
             if let (Some(asked), Some(nearby)) = (asked, self.nearby())
                 && !changed.has_changed().unwrap_or(true)
@@ -101,13 +101,15 @@ impl Tracking {
             {
                 nearby.renew(asked + LEASE);
             }
-            let next = if asked.is_some() { BEAT } else { PAUSE.max(begin.elapsed()) };
+            let next = if asked.is_some() { BEAT } else { begin.elapsed() };
             tokio::select! {
                 () = tokio::time::sleep_until(begin + next) => {}
                 () = self.told.lost.notified() => {}
                 _ = changed.changed() => {}
                 () = token.cancelled() => {}
             }
+            // A server that ends each connection at once is not asked more often than this.
+            tokio::time::sleep_until(begin + PAUSE).await;
         }
         self.close();
         self.links.lock().clear();

@@ -7,6 +7,7 @@
 //! - `multiplexed`: GET on one multiplexed connection of redis-rs, which is as fast as a client of this kind can be.
 //! - `deadpool`: deadpool-redis as it comes: a connection per checkout, and a PING before each.
 //! - `near`: `Space::get` with the near cache, all keys kept. P10 is its time per read, on one task.
+//! - `mesh, one link`: as `mesh`, with one connection.
 //! - `redis-rs cache`: the client-side cache of redis-rs, all keys kept, for comparison.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for the terminal; a failed set-up is a failed bench")]
 
@@ -55,6 +56,7 @@ async fn bench(reads: usize, rounds: usize) {
     let server = RedisServer::start();
     let (mesh, keys) = fill(&server).await;
     let near = Mesh::redis(endpoint(&server), MeshConfig::default()).await.unwrap();
+    let single = Mesh::redis(RedisConfig { near: None, connections: 1, ..endpoint(&server) }, MeshConfig::default()).await.unwrap();
     let space = |mesh: &Mesh| mesh.space(Namespace::new("bench").unwrap());
     let client = Client::open(format!("redis://127.0.0.1:{}/?protocol=resp3", server.port())).unwrap();
     let raw = client.get_multiplexed_async_connection().await.unwrap();
@@ -67,8 +69,9 @@ async fn bench(reads: usize, rounds: usize) {
         ("mesh", Reader::Mesh(space(&mesh), keys.clone())),
         ("multiplexed", Reader::Multiplexed(raw)),
         ("deadpool", Reader::Deadpool(pool)),
-        ("near", Reader::Mesh(space(&near), keys)),
+        ("near", Reader::Mesh(space(&near), keys.clone())),
         ("redis-rs cache", Reader::Multiplexed(cached)),
+        ("mesh, one link", Reader::Mesh(space(&single), keys)),
     ];
     warm(&near, &cells).await;
     let mut found = vec![[Vec::new(), Vec::new(), Vec::new()]; cells.len()];
@@ -77,7 +80,7 @@ async fn bench(reads: usize, rounds: usize) {
             let cell = (round + at) % cells.len();
             for (load, tasks) in [1, 64, 256].into_iter().enumerate() {
                 // One task that waits for each answer reads less in the same time.
-                let reads = if tasks == 1 && cell < 3 { reads / 10 } else { reads };
+                let reads = if tasks == 1 && !matches!(cell, 3 | 4) { reads / 10 } else { reads };
                 found[cell][load].push(rate(&cells[cell].1, tasks, reads).await);
             }
         }

@@ -9,7 +9,15 @@ use crate::store::{AnyStore, Store, StoreError};
 use crate::{Entry, Key, Namespace, Value};
 
 impl Shared {
-    /// Entries for whoever asks. A near cache answers here; what it has not, it takes from [`fresh`](Self::fresh).
+    /// An entry that a near cache has; `None`: nothing is known here.
+    pub(crate) fn near(&self, space: &Namespace, key: &Key) -> Option<Option<Entry>> {
+        match &self.store {
+            AnyStore::Embedded(_) => None,
+            AnyStore::Redis(redis) => redis.hit(space, key),
+        }
+    }
+
+    /// Entries for whoever asks, when [`near`](Self::near) has not answered. What a near cache has not, comes from [`fresh`](Self::fresh).
     pub(crate) async fn entries(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Entry>>, ReadError> {
         // Several entries are as they were at one moment, which those that are kept here are not.
         if let ([key], AnyStore::Redis(redis)) = (keys, &self.store)

@@ -62,7 +62,7 @@ async fn a_copy_is_right_after_a_primary_died() {
                 number += 1;
                 let name = key(&format!("k{}", number % 50));
                 // A failed one is one that the copy may or may not have; what is there in the end decides.
-                if number % 7 == 0 {
+                if number.is_multiple_of(7) {
                     drop(agent.delete(&name).await);
                 } else {
                     drop(agent.set(&name, Value::text(number.to_string()), Ttl::DEFAULT).await);

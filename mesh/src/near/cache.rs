@@ -107,6 +107,7 @@ impl<V: Clone + Send + Sync> Near<V> {
             return Begin::Bypass;
         }
         if let Some(value) = self.look(key, now) {
+            self.counts.hits.inc();
             return Begin::Hit(value);
         }
         if let Some(flight) = flights.running.get(key) {

@@ -106,14 +106,10 @@ impl Caller {
         let (mut target, mut hops, mut pause, mut long, mut may_have_run) = (Target::Map, 0, PAUSE_FIRST, false, false);
         let mut reason: Box<str>;
         loop {
-            if self.closed.is_cancelled() {
-                return Err(StoreError::Closed);
-            }
             let node = match &target {
                 Target::Map => self.topology.node_of(slot),
                 Target::Moved(address) | Target::Asked(address) => Some(self.topology.node_at(address)),
             };
-            reason = format!("no node is known to have slot {slot}").into();
             if let Some(node) = node {
                 let failed = match attempt(&node, what, long, matches!(target, Target::Asked(_))).await {
                     Ok(value) => return Ok((value, node)),
@@ -154,6 +150,11 @@ impl Caller {
                     Fate::Failed => return Err(StoreError::Unknown(reason)),
                     Fate::Later | Fate::NoScript | Fate::Moved(_) | Fate::Asked(_) => {}
                 }
+            } else {
+                reason = format!("no node is known to have slot {slot}").into();
+            }
+            if self.closed.is_cancelled() {
+                return Err(StoreError::Closed);
             }
             self.topology.complain();
             if Instant::now() + pause >= deadline {

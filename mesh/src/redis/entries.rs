@@ -11,14 +11,18 @@ use crate::{Expected, Key, Namespace, SpaceStats};
 use redis::{Cmd, Value};
 use std::time::Duration;
 
-/// The name of an entry in Redis. Written piece by piece: it is made for each hit of the near cache, and formatting costs as much as the hit.
+/// The name of an entry in Redis.
 pub(super) fn entry_name(space: &Namespace, key: &Key) -> String {
-    let (space, key) = (space.as_str(), key.as_str());
-    let mut name = String::with_capacity(space.len() + key.len() + 8);
-    for part in ["my:{", space, "}:e:", key] {
+    let mut name = String::with_capacity(space.as_str().len() + key.as_str().len() + 8);
+    write_entry_name(space, key, &mut name);
+    name
+}
+
+/// Piece by piece: it is made for each hit of the near cache, and formatting costs as much as the hit.
+pub(super) fn write_entry_name(space: &Namespace, key: &Key, name: &mut String) {
+    for part in ["my:{", space.as_str(), "}:e:", key.as_str()] {
         name.push_str(part);
     }
-    name
 }
 
 /// One of the keys that a namespace has once: `i` index of entries, `x` when they expire, `j` index of windows, `v` who watches, `c` changes.

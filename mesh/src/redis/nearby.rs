@@ -2,12 +2,13 @@
 
 use super::address::slot_of;
 use super::config::NearConfig;
-use super::entries::{entry_name, get, stored};
+use super::entries::{entry_name, get, stored, write_entry_name};
 use super::store::Redis;
 use crate::error::ReadError;
 use crate::mesh::Shared;
 use crate::near::{Begin, Counts, Millis, Near, NearLimits};
 use crate::{Entry, Key, Namespace, Revision, Value};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -15,6 +16,11 @@ use tokio::time::{Instant, timeout};
 /// What is kept longest: entries that live for ever, and the fact that there is none. Both are told when they change; this only bounds how long a
 /// mistake of ours could last.
 const KEPT_MAX: Duration = Duration::from_secs(600);
+
+thread_local! {
+    /// The name that is looked up, so that a hit allocates none.
+    static NAME: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// Entries of a Redis that were read and have not changed since.
 #[derive(Debug)]
@@ -116,19 +122,27 @@ impl Redis {
         self.tracking.nearby()
     }
 
-    /// One entry, from here if it is here. `Ok(None)`: it has to be read from the store, and cannot be kept.
+    /// An entry that is kept here; `None`: it has to be asked for. Allocates nothing.
+    pub(crate) fn hit(&self, space: &Namespace, key: &Key) -> Option<Option<Entry>> {
+        let nearby = self.tracking.nearby()?;
+        let now = nearby.millis(Instant::now());
+        NAME.with_borrow_mut(|name| {
+            name.clear();
+            write_entry_name(space, key, name);
+            nearby.near.get(name.as_bytes(), now)
+        })
+        .map(|kept| kept.entry(now))
+    }
+
+    /// One entry that was not kept here a moment ago. `Ok(None)`: it has to be read from the store, and cannot be kept.
     ///
     /// # Cancel safety
     /// Nothing is left behind; who waits for this reader's answer reads on its own.
     pub(crate) async fn near_entry(&self, shared: &Shared, space: &Namespace, key: &Key) -> Result<Option<Option<Entry>>, ReadError> {
         let Some(nearby) = self.tracking.nearby() else { return Ok(None) };
         let name = entry_name(space, key);
-        let now = nearby.millis(Instant::now());
-        match nearby.near.get(name.as_bytes(), now) {
-            Some(kept) => Ok(Some(kept.entry(now))),
-            // Boxed, so that a hit does not pay for the size of a miss.
-            None => Box::pin(self.fill(shared, nearby, name.as_bytes(), space, key)).await,
-        }
+        // Boxed, so that nobody who reads pays for the size of a miss.
+        Box::pin(self.fill(shared, nearby, name.as_bytes(), space, key)).await
     }
 
     async fn fill(

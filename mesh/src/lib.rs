@@ -13,10 +13,26 @@
 //!
 //! The path of a read, in four hops: [`Space::get`] → `access::Shared::entries` (the one place where entries are read) → `store::Store::read` of the
 //! store in use → `record::decode`. That of a write: [`Space::set`] → `admission` (sizes) → `record::Encoder` → `access::Shared::change` →
-//! `store::Store::write`.
+//! `store::Store::write`. In the embedded store, behind that: `embedded::writer` (one commit for what gathered) → `embedded::core`.
+//!
+//! # What it promises
+//! - **Time** is that of the store. What is past its time is never read: an entry from its write (or touch) plus its time to live on, an entry of a
+//!   window from its append plus the window's age on. Watchers are told of an expiry within 2 s, on a machine that is not overloaded.
+//! - **A call is one step**, over all its keys: all are written or none, and several are read as they were at one moment.
+//! - **Of several that compare-and-set the same, one succeeds.**
+//! - **Acknowledged is kept**: embedded, it survives `kill -9` and a power cut ([`Durability`] names a weaker mode).
+//! - **What may have happened is called that**: a write whose fate nobody knows is [`Unknown`](error::WriteError::Unknown), and nothing of ours
+//!   repeats it unless doing it twice is the same. Every error answers `is_retryable` and `may_have_happened`.
+//! - **A watch misses nothing, or says so**: a copy that follows [`WatchEvent`] becomes the same as the store.
+//!
+//! # Limits
+//! All of them, with reasons, are in [`limits`]. A namespace has 128 bytes, a key 512, a value 1 MiB (16 MiB at most), a call 256 keys and 32 MiB,
+//! a window 10,000 entries, an answer of [`Space::recent`] 1,024 entries and 4 MiB as stored. An entry that names no time lives a day. The embedded
+//! store has 1 GiB, of which 32 MiB are in memory.
 //!
 //! # What it is not
-//! No database of its own making, no consensus, no sharding, and no user of the bus: `mesh` and `bus` never name each other.
+//! No database of its own making, no consensus, no sharding, and no user of the bus: `mesh` and `bus` never name each other. No place for what must
+//! be processed once: that is a stream of the bus. A watch tells what entries become and not each content in between; windows are not watched.
 
 mod access;
 mod admission;

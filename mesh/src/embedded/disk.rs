@@ -79,9 +79,12 @@ impl Disk {
         (0..inner.seen.len()).filter(|at| inner.seen[*at] != 0).collect()
     }
 
-    pub(in crate::embedded) fn flip(&self, at: usize, bit: u8) {
+    /// Flips a bit in each of these places.
+    pub(in crate::embedded) fn flip(&self, places: &[usize], bit: u8) {
         let mut inner = self.0.lock();
-        inner.seen[at] ^= 1 << bit;
+        for at in places {
+            inner.seen[*at] ^= 1 << bit;
+        }
         inner.synced = inner.seen.clone();
     }
 

@@ -50,6 +50,11 @@ impl State {
         self.clock.now_ms()
     }
 
+    /// From here on no time before this one is used.
+    pub(super) fn advance(&self, time_ms: u64) {
+        self.clock.0.fetch_max(time_ms, Ordering::Relaxed);
+    }
+
     /// Works on the file, if there is one. Other than the writer's, work may be done at the same time.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &*self.file.read() {

@@ -2,7 +2,7 @@
 
 use super::disk::Disk;
 use super::*;
-use crate::error::WriteError;
+use crate::error::{ReadError, WriteError};
 use crate::store::AnyStore;
 use crate::{Durability, Mesh, MeshConfig, Prefix, Space, Ttl, Value, WatchEvent};
 
@@ -33,9 +33,9 @@ fn value(number: usize) -> Value {
 }
 
 /// Writes until there is an answer that is no success.
-async fn first_failure(space: &Space) -> (usize, WriteError) {
+async fn first_failure(space: &Space, round: usize) -> (usize, WriteError) {
     for number in 0..10_000 {
-        if let Err(error) = space.set(&key(&number.to_string()), value(number), Ttl::FOREVER).await {
+        if let Err(error) = space.set(&key(&format!("{round}-{number}")), value(number), Ttl::FOREVER).await {
             return (number, error);
         }
     }
@@ -49,15 +49,15 @@ async fn a_full_disk_is_told_and_does_not_last() {
     let space = space(&mesh);
     for writes in [20, 3, 0] {
         disk.fill_after(Some(writes));
-        let (failed, error) = first_failure(&space).await;
+        let (failed, error) = first_failure(&space, writes).await;
         assert!(matches!(error, WriteError::Full { .. } | WriteError::Unavailable { .. }), "{error:?}");
         assert!(error.is_retryable() && !error.may_have_happened());
         disk.fill_after(None);
         // The writer tries again by itself, also when nobody writes.
-        let there = eventually(async || space.get_many(&[key(&failed.to_string())]).await.ok()).await;
+        let there = eventually(async || space.get_many(&[key(&format!("{writes}-{failed}"))]).await.ok()).await;
         assert_eq!(there, [None], "what certainly did not happen is not there");
         for number in 0..failed {
-            assert_eq!(space.get(&key(&number.to_string())).await.unwrap().unwrap().value, value(number));
+            assert_eq!(space.get(&key(&format!("{writes}-{number}"))).await.unwrap().unwrap().value, value(number));
         }
         eventually(async || space.set(&key("again"), value(1), Ttl::FOREVER).await.ok()).await;
     }
@@ -87,9 +87,9 @@ async fn watchers_are_told_that_they_missed_something_when_the_file_failed() {
     let space = space(&mesh);
     let mut watch = space.watch(&Prefix::all());
     assert_eq!(watch.next().await, Ok(WatchEvent::Live));
-    disk.fill_after(Some(0));
+    disk.fail_syncs(true);
     space.set(&key("k"), value(1), Ttl::FOREVER).await.unwrap_err();
-    disk.fill_after(None);
+    disk.fail_syncs(false);
     let told = eventually(async || watch.next().await.ok()).await;
     assert_eq!(told, WatchEvent::Resync);
     mesh.close().await;
@@ -119,6 +119,49 @@ async fn after_lost_power_everything_acknowledged_is_there() {
         mesh_after.close().await;
         mesh.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_file_that_is_damaged_for_good_is_told_to_everybody() {
+    let disk = new_disk();
+    let mesh = on(&disk, Durability::Synced);
+    let space = space(&mesh);
+    // More than one write writes again.
+    let entries = (0..200).map(|number| (key(&format!("k{number}")), value(number))).collect();
+    space.set_many(entries, Ttl::FOREVER).await.unwrap();
+    // All that is there is gone, and then a write fails, so that the file is opened again.
+    disk.flip(&disk.used(), 0);
+    disk.fail_syncs(true);
+    let error = space.set(&key("l"), value(2), Ttl::FOREVER).await.unwrap_err();
+    assert!(error.may_have_happened(), "{error:?}");
+    disk.fail_syncs(false);
+    eventually(async || match space.set(&key("m"), value(3), Ttl::FOREVER).await {
+        Err(WriteError::Damaged { .. }) => Some(()),
+        Err(WriteError::Unavailable { .. }) => None,
+        outcome => panic!("{outcome:?}"),
+    })
+    .await;
+    assert!(matches!(space.get(&key("k1")).await, Err(ReadError::Damaged { .. })));
+    mesh.close().await;
+    assert_eq!(space.get(&key("k1")).await, Err(ReadError::Closed));
+}
+
+#[tokio::test]
+async fn what_expires_all_at_once_is_noticed_within_the_bound() {
+    let disk = new_disk();
+    let mesh = on(&disk, Durability::Synced);
+    let space = space(&mesh);
+    let ttl = Ttl::after(Duration::from_millis(1000));
+    for part in 0..6 {
+        let entries = (0..256).map(|number| (key(&format!("{part}-{number}")), value(number))).collect();
+        space.set_many(entries, ttl).await.unwrap();
+    }
+    space.set(&key("last"), value(0), ttl).await.unwrap();
+    eventually(async || space.get(&key("last")).await.unwrap().is_none().then_some(())).await;
+    let expired = std::time::Instant::now();
+    eventually(async || (space.stats().await.unwrap().entries == 0).then_some(())).await;
+    println!("1,537 entries were swept {:?} after the last expired", expired.elapsed());
+    mesh.close().await;
 }
 
 #[tokio::test]
@@ -167,13 +210,13 @@ async fn what_is_over_the_bound_is_refused_until_there_is_room() {
     let store = Embedded::open_file(file, &config).unwrap();
     let mesh = Mesh::over(AnyStore::Embedded(store), MeshConfig { compress_from_bytes: usize::MAX, ..MeshConfig::default() });
     let space = space(&mesh);
-    let (number, error) = first_failure(&space).await;
+    let (number, error) = first_failure(&space, 0).await;
     assert!(matches!(error, WriteError::Full { .. }) && (15..20).contains(&number), "{number}: {error}");
     let window = Window::new(key("w"));
     assert!(matches!(space.append(&window, value(0)).await, Err(WriteError::Full { .. })));
     // In place of what is there, there is room.
-    space.set(&key("0"), value(1), Ttl::FOREVER).await.unwrap();
-    space.delete_many(&["1", "2"].map(key)).await.unwrap();
+    space.set(&key("0-0"), value(1), Ttl::FOREVER).await.unwrap();
+    space.delete_many(&["0-1", "0-2"].map(key)).await.unwrap();
     space.append(&window, value(0)).await.unwrap();
     mesh.close().await;
 }

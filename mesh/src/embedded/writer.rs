@@ -47,9 +47,9 @@ pub(super) struct Writer {
     pub(super) durability: Durability,
     /// Since when something is only in memory.
     unsynced: Option<Instant>,
-    /// When something expires next, and when it was looked for last.
+    /// When something expires next, and when it was looked for last; `None`: so long ago that it may be looked for at once.
     due_ms: Option<u64>,
-    swept: Instant,
+    swept: Option<Instant>,
     /// Since when the file is away.
     away: Option<Instant>,
 }
@@ -59,8 +59,7 @@ type Waiting = (oneshot::Sender<Result<Done, StoreError>>, [OwnedSemaphorePermit
 impl Writer {
     pub(super) fn new(state: Arc<State>, file: StoreFile, core: Core, bytes_max: u64, durability: Durability) -> Self {
         // What expired while nobody looked is due at once.
-        let (due_ms, now) = (Some(0), Instant::now());
-        Self { state, file, core, bytes_max, durability, unsynced: None, due_ms, swept: now, away: None }
+        Self { state, file, core, bytes_max, durability, unsynced: None, due_ms: Some(0), swept: None, away: None }
     }
 
     /// Works until it is told to stop, or nobody is there any more who could tell.
@@ -109,9 +108,13 @@ impl Writer {
         let sync = self.unsynced.map(|since| limits::RELAXED_SYNC_WITHIN.saturating_sub(since.elapsed()));
         let sweep = self.due_ms.map(|due_ms| {
             let until_due = Duration::from_millis(due_ms.saturating_sub(self.state.now_ms()));
-            until_due.max(limits::SWEEP_INTERVAL.saturating_sub(self.swept.elapsed()))
+            until_due.max(self.until_sweep())
         });
         [sync, sweep].into_iter().flatten().min()
+    }
+
+    fn until_sweep(&self) -> Duration {
+        self.swept.map_or(Duration::ZERO, |swept| limits::SWEEP_INTERVAL.saturating_sub(swept.elapsed()))
     }
 
     fn turn(&mut self, jobs: Vec<Job>) {
@@ -119,7 +122,7 @@ impl Writer {
             self.reopen();
         }
         let now_ms = self.state.now_ms();
-        let sweep = self.due_ms.is_some_and(|due_ms| due_ms <= now_ms) && self.swept.elapsed() >= limits::SWEEP_INTERVAL;
+        let sweep = self.due_ms.is_some_and(|due_ms| due_ms <= now_ms) && self.until_sweep().is_zero();
         let sync = self.unsynced.is_some_and(|since| since.elapsed() >= limits::RELAXED_SYNC_WITHIN);
         if jobs.is_empty() && !sweep && !sync {
             return;
@@ -137,13 +140,16 @@ impl Writer {
                     _ => self.unsynced.or_else(|| Some(Instant::now())),
                 };
                 self.due_ms = turned.due_ms;
+                self.state.advance(self.core.clock_ms());
                 self.state.ring.push(turned.changes);
                 turned.outcomes
             }
             Err(error) => work.iter().map(|_| Err(error.clone())).collect(),
         };
         if sweep {
-            self.swept = Instant::now();
+            // What was too much for one turn goes in the next ones, each with whatever else waits.
+            let is_done = self.away.is_some() || self.due_ms.is_none_or(|due_ms| due_ms > now_ms);
+            self.swept = is_done.then(Instant::now);
         }
         for ((reply, room), outcome) in waiting.into_iter().zip(outcomes) {
             drop(room);
@@ -189,8 +195,7 @@ impl Writer {
         drop(catch_unwind(AssertUnwindSafe(|| drop(database))));
         self.away = Some(Instant::now());
         self.unsynced = None;
-        self.reopen();
-        if self.away.is_none() && self.core.turn_number() <= turn {
+        if self.reopen() && self.core.turn_number() <= turn {
             // The turn is not in the file, and will not be. Turns before it may be missing if they were acknowledged before they were synced.
             if self.core.turn_number() < turn {
                 warn!(turns = turn - self.core.turn_number(), "relaxed writes were lost");
@@ -200,11 +205,12 @@ impl Writer {
         if is_certain { told } else { unknown(told) }
     }
 
-    /// Tries to open the file again.
-    fn reopen(&mut self) {
+    /// Tries to open the file again; true: it is open.
+    fn reopen(&mut self) -> bool {
         let state = match self.file.open(self.bytes_max) {
             Ok((database, mut core)) => {
                 core.not_before(self.state.now_ms() + 1);
+                self.state.advance(core.clock_ms());
                 self.core = core;
                 self.away = None;
                 self.due_ms = Some(0);
@@ -213,9 +219,15 @@ impl Writer {
                 FileState::Open(database)
             }
             Err(error) if error.is_retryable() => FileState::Away(error.to_string().into()),
-            Err(error) => FileState::Damaged(error.to_string().into()),
+            Err(error) => {
+                // For good: there is nothing to try, to sweep or to sync any more.
+                (self.away, self.due_ms) = (None, None);
+                FileState::Damaged(error.to_string().into())
+            }
         };
+        let is_open = matches!(state, FileState::Open(_));
         self.state.set(state);
+        is_open
     }
 
     fn close(&mut self) {

@@ -53,7 +53,7 @@ fn flip(check: bool) -> [usize; 3] {
     let used = disk.used();
     for _ in 0..100 {
         let damaged = Disk::copy(&disk);
-        damaged.flip(*random.choice(&used).unwrap(), random.u8(..8));
+        damaged.flip(&[*random.choice(&used).unwrap()], random.u8(..8));
         match found(&damaged, &written, check) {
             Some(found) => {
                 assert!(found.iter().all(|(expected, found)| expected == found), "another content");

@@ -221,7 +221,8 @@ impl Rig {
         let there = self.since_sync.iter().rev().find(|model| self.is_same(model)).cloned();
         self.model = there.expect("a state that was once acknowledged, not older than the last sync");
         self.since_sync = vec![self.model.clone()];
-        // Whoever watched begins anew, with all that is there.
+        // Whoever watched begins anew, with all that is there and has not expired.
+        self.model.pass(self.now_ms);
         self.copy = self.model.entries.iter().map(|(name, held)| (name.clone(), held.revision)).collect();
     }
 
@@ -330,7 +331,7 @@ impl Rig {
 
 /// Few enough for every run of all tests; `MYELIN_MESH_MODEL_CASES` asks for more.
 fn cases() -> u32 {
-    std::env::var("MYELIN_MESH_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(32)
+    std::env::var("MYELIN_MESH_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
 }
 
 proptest! {

@@ -106,6 +106,7 @@ fn a_router_elsewhere_keeps_one_conversation_per_caller() {
     let Some(machines) = Machines::start([&here, &there]) else { return };
     let endpoint = format!("tcp://127.0.0.1:{port}");
     let router = Agent::script("router_agent").arg("--bind", endpoint).arg("--replies", 3).on(&machines.hosts[0]).start();
+    machines.sidecars[0].process().wait_line("the agent is there", PATIENCE, |line| line.contains("agent attached").then_some(()));
     let place = ([127, 0, 0, 1], callers).into();
     let options = Options { identity: b"me".to_vec(), ..Options::default() };
     let mut named = machines.hosts[1].enter(|| Peer::connect_with(place, "DEALER", &options));

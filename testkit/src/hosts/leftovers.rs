@@ -6,8 +6,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 
-/// Kills programs on hosts whose test process is gone. A program says in its environment which process that was; a program on the network of
-/// this thread is left alone, whatever it says.
+/// Kills programs on hosts whose test process is gone. A program says in its environment which process that was; one that is on the
+/// network of this thread is left alone, whatever it says.
 pub(super) fn end() {
     let Ok(entries) = fs::read_dir("/proc") else { return };
     let here = network_of("thread-self");

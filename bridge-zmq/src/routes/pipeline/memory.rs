@@ -28,8 +28,8 @@ use crate::front::{DisconnectReason, Peer, PeerHandler, SubscriptionChange};
 #[derive(Debug)]
 pub(super) struct Producers {
     pub(super) publisher: Publisher,
-    /// Where what they send waits, as far as it stays on this machine.
-    pub(super) queue: Arc<WorkQueue>,
+    /// Where what they send waits; `None` where it may as well go to another machine, whose consumers have room when ours have none.
+    pub(super) queue: Option<Arc<WorkQueue>>,
 }
 
 impl PeerHandler for Producers {
@@ -40,7 +40,7 @@ impl PeerHandler for Producers {
     }
 
     fn held_back(&self, _peer: &Arc<Peer>) -> Option<Pressure> {
-        self.queue.is_over().then(|| pressure_of(&self.queue))
+        self.queue.as_ref().filter(|queue| queue.is_over()).map(pressure_of)
     }
 
     fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}

@@ -53,8 +53,8 @@ impl Pipeline {
         let consumers = Arc::new(memory::Consumers::new(&context, waiting));
         let group = QueueGroup::new(QUEUE_GROUP).expect("a plain word is a legal group");
         let on_bus = context.bus.subscribe_inline(&subject.clone().into(), Some(group), memory::Handler(Arc::clone(&consumers)))?;
-        let producers =
-            Arc::new(memory::Producers { publisher: context.bus.publisher(subject.clone()), queue: Arc::clone(&consumers.queue) });
+        let queue = context.bus.capabilities().block_holds_publisher.then(|| Arc::clone(&consumers.queue));
+        let producers = Arc::new(memory::Producers { publisher: context.bus.publisher(subject.clone()), queue });
         Ok(Self { subject, context, kind: Kind::Memory { producers, consumers, _on_bus: on_bus } })
     }
 

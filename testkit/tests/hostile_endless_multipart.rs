@@ -10,9 +10,8 @@ const NEIGHBOURS_WAIT_MAX: Duration = Duration::from_secs(1);
 fn never_ending_multipart() {
     let arena = Arena::open();
     let served = arena.served_while(|| hostile::endless_messages(&arena));
-    // Two places at once, while the one before is still being torn down: 8 MiB and a read buffer that grew to it, each; and as much again that the
-    // allocator gives back a moment later.
-    served.check(NEIGHBOURS_WAIT_MAX, 96 << 20);
+    // Two places at once, while the one before is still being torn down: 8 MiB and a read buffer that grew to it, each.
+    served.check(NEIGHBOURS_WAIT_MAX, 48 << 20);
     served.check_no_strangers();
 }
 

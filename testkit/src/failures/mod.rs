@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use self::arena::Arena;
 pub use self::fault::Fault;
+use self::judge::Deeds;
 pub use self::judge::{Counts, Findings};
 pub use self::report::Outcome;
 use self::report::Row;
@@ -55,12 +56,13 @@ pub fn run(plan: &Plan) -> Option<Outcome> {
     let begin = Instant::now();
     let mut arena = Arena::open(plan)?;
     let start = now_ms();
-    let mut rows = Vec::new();
+    let (mut rows, mut faults) = (Vec::new(), Vec::new());
     let mut is_back = arena.until_back(start, BACK_MAX);
     assert!(is_back, "nothing flows before the first fault: {:?}", KINDS.map(|kind| (kind, arena.watch().back(kind, start))));
     for fault in &plan.faults {
         arena.live(CALM);
         let (begun, mended) = fault.inflict(&mut arena);
+        faults.push((begun, mended));
         is_back = arena.until_back(mended, BACK_MAX);
         let (watch, now) = (arena.watch(), now_ms());
         let times = KINDS.map(|kind| (watch.silent(kind, begun, now), watch.back(kind, mended)));
@@ -69,12 +71,12 @@ pub fn run(plan: &Plan) -> Option<Outcome> {
             break;
         }
     }
-    let (directory, lost_by_kill) = arena.finish(is_back);
+    let (directory, kills) = arena.finish(is_back);
     if let Some(keep) = std::env::var_os(KEEP) {
         keep_logs(directory.path(), Path::new(&keep));
     }
     let logs = Logs::read(directory.path());
-    let findings = judge::judge(&judge::Peers::read(directory.path()), logs, &lost_by_kill);
+    let findings = judge::judge(&judge::Peers::read(directory.path()), logs, &Deeds { kills, faults });
     Some(Outcome { plan: plan.clone(), rows, findings, took: begin.elapsed() })
 }
 

@@ -78,7 +78,11 @@ impl fmt::Display for Outcome {
             "\nrequests     {} asked, {} answered, {} silent after 1 s, {} of these answered later",
             counts.asked, counts.answered, counts.silent, counts.late
         )?;
-        writeln!(f, "topics       {} published, {} heard", counts.published, counts.heard)?;
+        writeln!(
+            f,
+            "topics       {} published, {} heard, {} of them behind a later one",
+            counts.published, counts.heard, counts.overtaken
+        )?;
         writeln!(
             f,
             "publishes    {} made, {} acknowledged, {} refused, {} of which nobody knows; {} sent again, {} told to be duplicates",

@@ -3,6 +3,7 @@
 //! The server answers a request when it likes, also after a worker has stopped waiting: such messages would be nobody's until `ack_wait` is over.
 //! So a request that its worker left is kept for a moment ([`IDLE`]) for the next worker of the consumer in this process. If none comes, it is
 //! given back, and so is what still arrives for it.
+//! A server that is killed takes its requests along, and others of its cluster do not say so: a request has heartbeats, and is over when silent.
 
 use std::time::Duration;
 
@@ -24,6 +25,12 @@ const IDLE: Duration = Duration::from_millis(500);
 /// Most requests of one consumer that wait for another worker; one more gives the oldest back.
 const IDLE_MAX: usize = 64;
 
+/// How often the server says that it still has a request, where nothing else comes of it.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// After two heartbeats that did not come, and some time for the way, the server does not have it any more.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// Requests without a worker, by consumer.
 #[derive(Debug, Default)]
 pub(super) struct Idle {
@@ -41,6 +48,8 @@ pub(super) struct Pull {
     taken: Vec<Message>,
     /// When the server has forgotten it.
     end: Instant,
+    /// How long nothing may come while the server has it.
+    silence: Duration,
     is_over: bool,
 }
 
@@ -121,15 +130,23 @@ impl Pull {
         let client = &engine.0.client;
         let inbox = client.new_inbox();
         let subscriber = client.subscribe(inbox.clone()).await.map_err(|error| unreachable(&error))?;
-        let asked = json!({ "batch": max, "no_wait": true, "expires": u64::try_from(expires.as_nanos()).unwrap_or(u64::MAX) });
+        let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let mut asked = json!({ "batch": max, "no_wait": true, "expires": nanos(expires) });
+        // The server refuses a heartbeat that is longer than half of the time.
+        let has_heartbeat = expires >= 2 * HEARTBEAT;
+        if has_heartbeat {
+            asked["idle_heartbeat"] = json!(nanos(HEARTBEAT));
+        }
+        let silence = if has_heartbeat { SILENCE } else { expires + PATIENCE };
         let verb = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{consumer}", server_name(stream));
         client.publish_with_reply(verb, inbox, Bytes::from(asked.to_string())).await.map_err(|error| unreachable(&error))?;
-        Ok(Self { subscriber, left: max, taken: Vec::new(), end: Instant::now() + expires + PATIENCE, is_over: false })
+        Ok(Self { subscriber, left: max, taken: Vec::new(), end: Instant::now() + expires + PATIENCE, silence, is_over: false })
     }
 
     async fn gather(&mut self, engine: &JetStream) -> Result<(), String> {
         while !self.is_over && self.left > 0 {
-            let Ok(next) = timeout_at(self.end, self.subscriber.next()).await else {
+            let silent = self.end.min(Instant::now() + self.silence);
+            let Ok(next) = timeout_at(silent, self.subscriber.next()).await else {
                 self.is_over = true;
                 break;
             };

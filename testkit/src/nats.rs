@@ -4,14 +4,16 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::free_port;
 use crate::hosts::{Host, on};
 use crate::process::Process;
 use crate::servers::installed;
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, eventually};
+use crate::{free_port, free_ports, http};
 
 /// A `nats-server` with JetStream, in a directory of its own.
 #[derive(Debug)]
@@ -105,7 +107,7 @@ impl NatsServer {
 }
 
 impl NatsCluster {
-    /// Starts three and waits until they have chosen who leads.
+    /// Starts three and waits until they have chosen who leads, and he counts on both others: before, there is no room for three copies.
     ///
     /// # Panics
     /// When `nats-server` is not installed; the text is the command that installs it.
@@ -129,20 +131,22 @@ impl NatsCluster {
     fn launch(hosts: &[Option<&Host>; 3], more: &str) -> Self {
         let places = hosts.map(|host| {
             let address = host.map_or(Ipv4Addr::LOCALHOST, Host::address);
-            let [clients, routes] = [(); 2].map(|()| SocketAddr::from((address, on(host, free_port))));
-            (host, clients, routes)
+            let ports: [u16; 3] = on(host, free_ports);
+            (host, ports.map(|port| SocketAddr::from((address, port))))
         });
-        let routes = places.map(|(_, _, routes)| format!("\"nats://{routes}\"")).join(", ");
+        let routes = places.map(|(_, [_, routes, _])| format!("\"nats://{routes}\"")).join(", ");
         let start = |at: usize| {
-            let (host, clients, own) = places[at];
-            let settings =
-                format!("server_name: {}\ncluster {{ name: test, listen: \"{own}\", routes: [{routes}] }}\n{more}", Self::name_of(at));
+            let (host, [clients, own, pages]) = places[at];
+            let settings = format!(
+                "server_name: {}\nhttp: \"{pages}\"\ncluster {{ name: test, listen: \"{own}\", routes: [{routes}] }}\n{more}",
+                Self::name_of(at)
+            );
             NatsServer::launch(clients, settings, host.cloned())
         };
         let nodes: Vec<_> = (0..places.len()).map(start).collect();
-        for node in &nodes {
-            node.process.wait_line("a leader", PATIENCE, |line| line.contains("metadata leader").then_some(()));
-        }
+        eventually("the leader has two followers", PATIENCE, || {
+            places.iter().any(|&(host, [_, _, pages])| on(host, || followers(pages)) == Some(2)).then_some(())
+        });
         Self { nodes }
     }
 
@@ -162,6 +166,12 @@ impl NatsCluster {
     pub fn node(&mut self, at: usize) -> &mut NatsServer {
         &mut self.nodes[at]
     }
+}
+
+/// The servers that follow the one with these pages and have caught up; the leader alone knows.
+fn followers(pages: SocketAddr) -> Option<usize> {
+    let page: Value = serde_json::from_str(&http::get(pages, "/jsz", Duration::from_secs(1))?.body).ok()?;
+    Some(page["meta_cluster"]["replicas"].as_array()?.iter().filter(|peer| peer["current"] == true).count())
 }
 
 #[track_caller]

@@ -203,7 +203,10 @@ impl Kind {
     }
 
     fn servers<'a>(self, servers: impl Iterator<Item = &'a str>) -> Result<Value, Problem> {
-        servers.map(|server| if is_server(server) { Ok(server.to_owned()) } else { Err(self.bad(server)) }).collect::<Result<_, _>>().map(Value::Servers)
+        servers
+            .map(|server| if is_server(server) { Ok(server.to_owned()) } else { Err(self.bad(server)) })
+            .collect::<Result<_, _>>()
+            .map(Value::Servers)
     }
 
     fn bad(self, found: &str) -> Problem {

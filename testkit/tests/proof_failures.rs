@@ -33,11 +33,19 @@ fn every_fault_is_overcome() {
     let plan = Plan { faults, rate: 50, seed };
     // Said before, so that a run that does not come to its end can be had again.
     println!("{plan}\n");
+    let before = load();
     let Some(outcome) = run(&plan) else { return };
     println!("{outcome}");
+    println!("Processes that wanted a core, by the minute: {before} before, {} after; some of them are of this run.\n", load());
     println!(
         "All machines are network namespaces of one: they share its clock and its cores, so times are those of a busy machine. A killed NATS node\n\
          finds again what it had written, synced or not: this shows what replicas and reconnects do, not what a power cut of all three would."
     );
     assert!(outcome.holds());
+}
+
+/// What the kernel says of the last minute.
+fn load() -> String {
+    let told = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    told.split(' ').next().unwrap_or("unknown").to_owned()
 }

@@ -32,6 +32,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether a connection ends by it of which the other side learns nothing.
+    pub(super) const fn cuts(&self) -> bool {
+        matches!(self, Self::Cut(..) | Self::FreezeLeader(_))
+    }
+
     /// Lets it happen under the load. Tells when it began and when it was mended.
     #[track_caller]
     pub(super) fn inflict(&self, arena: &mut Arena) -> (u64, u64) {

@@ -56,13 +56,13 @@ pub fn run(plan: &Plan) -> Option<Outcome> {
     let begin = Instant::now();
     let mut arena = Arena::open(plan)?;
     let start = now_ms();
-    let (mut rows, mut faults) = (Vec::new(), Vec::new());
+    let (mut rows, mut cuts) = (Vec::new(), Vec::new());
     let mut is_back = arena.until_back(start, BACK_MAX);
     assert!(is_back, "nothing flows before the first fault: {:?}", KINDS.map(|kind| (kind, arena.watch().back(kind, start))));
     for fault in &plan.faults {
         arena.live(CALM);
         let (begun, mended) = fault.inflict(&mut arena);
-        faults.push((begun, mended));
+        cuts.extend(fault.cuts().then_some(begun));
         is_back = arena.until_back(mended, BACK_MAX);
         let (watch, now) = (arena.watch(), now_ms());
         let times = KINDS.map(|kind| (watch.silent(kind, begun, now), watch.back(kind, mended)));
@@ -76,7 +76,7 @@ pub fn run(plan: &Plan) -> Option<Outcome> {
         keep_logs(directory.path(), Path::new(&keep));
     }
     let logs = Logs::read(directory.path());
-    let findings = judge::judge(&judge::Peers::read(directory.path()), logs, &Deeds { kills, faults });
+    let findings = judge::judge(&judge::Peers::read(directory.path()), logs, &Deeds { kills, cuts });
     Some(Outcome { plan: plan.clone(), rows, findings, took: begin.elapsed() })
 }
 

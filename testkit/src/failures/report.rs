@@ -80,8 +80,11 @@ impl fmt::Display for Outcome {
         )?;
         writeln!(
             f,
-            "topics       {} published, {} heard, {} of them behind a later one",
-            counts.published, counts.heard, counts.overtaken
+            "topics       {} published, {} heard, {} of them late after a cut, by {:.1} s at most",
+            counts.published,
+            counts.heard,
+            counts.late_after_cut,
+            Duration::from_millis(counts.late_ms_max).as_secs_f64()
         )?;
         writeln!(
             f,

@@ -1,11 +1,11 @@
 use super::*;
 
-fn during(faults: &[(u64, u64)], logs: &[(&str, &str)]) -> (Vec<&'static str>, Counts) {
-    judged(logs, Deeds { kills: Vec::new(), faults: faults.to_vec() })
+fn cut(cuts: &[u64], logs: &[(&str, &str)]) -> (Vec<&'static str>, Counts) {
+    judged(logs, Deeds { kills: Vec::new(), cuts: cuts.to_vec() })
 }
 
 fn of(logs: &[(&str, &str)], kills: &[u64]) -> (Vec<&'static str>, Counts) {
-    judged(logs, Deeds { kills: kills.to_vec(), faults: Vec::new() })
+    judged(logs, Deeds { kills: kills.to_vec(), cuts: Vec::new() })
 }
 
 fn judged(logs: &[(&str, &str)], deeds: Deeds) -> (Vec<&'static str>, Counts) {
@@ -46,10 +46,17 @@ fn topics_may_miss_messages_and_not_repeat_them() {
     assert_eq!(of(&[publisher, ("sub", "R p-1 2\nR p-1 4\n")], &[]).0, [HEARD_TWICE]);
     assert_eq!(of(&[publisher, ("sub", "R p-2 2\nR p-1 4\n")], &[]).0, [HEARD_TWICE]);
     assert_eq!(of(&[publisher, ("sub", "R p-9 2\n")], &[]).0, [NOT_WHOLE]);
-    let overtaken = [publisher, ("sub", "R p-2 2\nR p-1 4\n")];
-    assert_eq!((during(&[(1, 1)], &overtaken).0, during(&[(1, 1)], &overtaken).1.overtaken), (vec![], 1));
-    assert_eq!(during(&[(500, 600)], &overtaken).0, [HEARD_TWICE]);
-    assert_eq!(during(&[(1, 9)], &[publisher, ("sub", "R p-1 2\nR p-1 4\n")]).0, [HEARD_TWICE], "twice is twice");
+}
+
+#[test]
+fn only_what_was_on_its_way_when_a_cable_was_cut_may_be_late_and_that_is_counted() {
+    let publisher = ("pub", "S p-1 5000\nS p-2 6000\nS p-3 7000\n");
+    let late = [publisher, ("sub", "R p-3 7001\nR p-2 9000\n")];
+    let (broken, counts) = cut(&[4_500], &late);
+    assert_eq!((broken, counts.late_after_cut, counts.late_ms_max), (vec![], 1, 3_000));
+    assert_eq!(cut(&[6_500], &late).0, [HEARD_TWICE], "sent before the cut");
+    assert_eq!(cut(&[3_500], &late).0, [HEARD_TWICE], "sent when it was noticed");
+    assert_eq!(cut(&[4_500], &[publisher, ("sub", "R p-1 5001\nR p-1 9000\n")]).0, [HEARD_TWICE], "twice is twice");
 }
 
 #[test]

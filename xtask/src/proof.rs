@@ -267,9 +267,10 @@ fn machine() -> String {
 
 fn page(proof: &Proof, output: &str, holds: bool, machine: &str) -> String {
     let mark = if holds { "holds" } else { "does not hold" };
-    let flag = if matches!(proof.how, How::Test { is_debug: true }) { " --debug" } else { "" };
+    let is_debug = matches!(proof.how, How::Test { is_debug: true });
+    let (flag, build) = if is_debug { (" --debug", ", a debug build: its times are not those of a release") } else { ("", "") };
     format!(
-        "# Proof: {}\n\n{}\n\n- result: **{mark}**\n- again: `cargo xtask proof {}{flag}` (runs `{}`{})\n- machine: {machine}\n\n```text\n{}\n```\n",
+        "# Proof: {}\n\n{}\n\n- result: **{mark}**\n- again: `cargo xtask proof {}{flag}` (runs `{}`{})\n- machine: {machine}{build}\n\n```text\n{}\n```\n",
         proof.name,
         proof.promise,
         proof.name,
@@ -297,6 +298,7 @@ mod tests {
         let proof = Proof { name: "failures".to_owned(), promise: "Nothing is lost.".to_owned(), how: How::Test { is_debug: true } };
         let page = page(&proof, "", true, "A Fast One");
         assert!(page.contains("`cargo xtask proof failures --debug` (runs `cargo test --package"), "{page}");
+        assert!(page.contains("A Fast One, a debug build"), "{page}");
         assert!(How::Fuzz.debug().is_err());
     }
 

@@ -20,5 +20,7 @@ mod system;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before the first thread: what a large message took goes back to the system when it is gone.
+    myelin_malloc::keep_mmap_threshold();
     cli::main()
 }

@@ -58,7 +58,7 @@ enum How {
 }
 
 /// Proofs that are one command line each: name, promise, line.
-const LINES: [(&str, &str, &str); 4] = [
+const LINES: [(&str, &str, &str); 6] = [
     (
         "streams-model",
         "Random operations on a stream, cut short by the end of the process or of power at any write: what was acknowledged is there.",
@@ -68,6 +68,16 @@ const LINES: [(&str, &str, &str); 4] = [
         "dlq-steps",
         "Whoever moves dead letters over NATS is killed between every pair of steps, 20 times each: one letter each, none lost.",
         "MYELIN_DLQ_ROUNDS=20 cargo test --package myelin-bus --features conformance --test dlq_steps -- --nocapture",
+    ),
+    (
+        "across-own-reply",
+        "100,000 requests over 64 callers, and 2,000 over 20 agents with their pause, from one machine to another while agents restart: own reply or nothing.",
+        "cargo test --release --package myelin-testkit --test across_own_reply -- --ignored --nocapture --test-threads 1",
+    ),
+    (
+        "upgrade",
+        "A sidecar one version older beside today's keeps every promise across machines, and what it left on its disk is read.",
+        "testkit/upgrade.sh",
     ),
     ("streams-mutants", "Each of five mistakes put into the store is found by its tests.", "bus/store/mutants.sh"),
     ("crash-mutants", "Each of three mistakes put into the store is found by the judge of the crash test.", "testkit/mutants.sh"),

@@ -16,6 +16,7 @@
 mod agent;
 mod binary;
 pub mod crash;
+pub mod failures;
 pub mod fleet;
 pub mod flow;
 pub mod hex;

@@ -149,6 +149,11 @@ impl Sidecar {
         on(self.host.as_ref(), || http::get(self.http(), "/readyz", PATIENCE)).is_some_and(|answer| answer.status == 200)
     }
 
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.process.ended().is_none()
+    }
+
     /// Another command of the binary, pointed at this sidecar by its configuration file. Beside a sidecar on a host it has to be
     /// started there, by [`Host::enter`] or [`Host::spawn`].
     #[must_use]
@@ -161,6 +166,16 @@ impl Sidecar {
     /// Ends it as `kill -9` does.
     pub fn kill9(&mut self) {
         self.process.kill9();
+    }
+
+    /// Stops it without ending it, until it is thawed.
+    pub fn freeze(&mut self) {
+        self.process.freeze();
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&mut self) {
+        self.process.thaw();
     }
 
     /// Starts it again on the same ports and the same state, and waits until it is ready.

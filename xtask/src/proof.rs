@@ -21,6 +21,9 @@ pub(crate) struct ProofArgs {
     /// CPU-minutes of each target of the front in the proof `fuzz`.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     minutes: u32,
+    /// Runs a proof that is a test in a debug build, where nobody has the time for another. Its report says so.
+    #[arg(long)]
+    debug: bool,
 }
 
 /// Output that goes into a report; more is cut at the front, since results come last.
@@ -46,7 +49,10 @@ enum How {
     Fuzz,
     Soak,
     SoakStreams,
-    Test,
+    /// In a release build, or in a debug build if so asked.
+    Test {
+        is_debug: bool,
+    },
     /// As it would be typed in the workspace.
     Line(&'static str),
 }
@@ -89,6 +95,7 @@ pub(crate) fn run(workspace: &Workspace, args: &ProofArgs) -> Outcome<()> {
         let names = proofs.iter().map(|proof| proof.name.as_str()).collect::<Vec<_>>();
         return Err(format!("there is no proof {name:?}; there are {}", names.join(", ")));
     };
+    let proof = &Proof { how: if args.debug { proof.how.debug()? } else { proof.how }, ..proof.clone() };
     let (output, holds) = prove(workspace, proof, args.minutes)?;
     let page = page(proof, &output, holds, &machine());
     let file = workspace.root.join("docs/proof").join(format!("{}.md", proof.name));
@@ -148,9 +155,18 @@ fn proofs(workspace: &Workspace) -> Outcome<Vec<Proof>> {
         }
         let text = fs::read_to_string(workspace.root.join(&file)).map_err(|error| format!("reading {}: {error}", file.display()))?;
         let name = stem.trim_start_matches(TEST_PREFIX).replace('_', "-");
-        proofs.push(Proof { name, promise: first_doc_line(&text).to_owned(), how: How::Test });
+        proofs.push(Proof { name, promise: first_doc_line(&text).to_owned(), how: How::Test { is_debug: false } });
     }
     Ok(proofs)
+}
+
+impl How {
+    fn debug(self) -> Outcome<Self> {
+        match self {
+            Self::Test { .. } => Ok(Self::Test { is_debug: true }),
+            _ => Err("only proofs that are tests can run in a debug build".to_owned()),
+        }
+    }
 }
 
 fn first_doc_line(text: &str) -> &str {
@@ -167,9 +183,9 @@ impl Proof {
             How::Fuzz => format!("cargo +nightly fuzz run {}", fuzz::names()),
             How::Soak => SOAK.iter().fold("myelin-loadtest".to_owned(), |command, word| command + " " + word),
             How::SoakStreams => SOAK_STREAMS.iter().fold("myelin-loadtest".to_owned(), |command, word| command + " " + word),
-            How::Test => {
-                let file = self.name.replace('-', "_");
-                format!("cargo test --release --package myelin-testkit --test {TEST_PREFIX}{file} -- --ignored --nocapture")
+            How::Test { is_debug } => {
+                let (file, profile) = (self.name.replace('-', "_"), if is_debug { "" } else { "--release " });
+                format!("cargo test {profile}--package myelin-testkit --test {TEST_PREFIX}{file} -- --ignored --nocapture")
             }
             How::Line(line) => line.to_owned(),
         }
@@ -181,10 +197,10 @@ impl Proof {
             How::Scenario(Pick::Curve, _) => {
                 "; the harness has to be the one that the proof links with the system's libzmq, since the libzmq that an ordinary build compiles has no CURVE"
             }
-            How::Test if self.name == INTEROP => {
+            How::Test { .. } if self.name == INTEROP => {
                 "; the harness with the peers of other implementations has to be built before, which the proof does"
             }
-            How::Scenario(..) | How::Fuzz | How::Soak | How::SoakStreams | How::Test | How::Line(_) => "",
+            How::Scenario(..) | How::Fuzz | How::Soak | How::SoakStreams | How::Test { .. } | How::Line(_) => "",
         }
     }
 }
@@ -214,8 +230,10 @@ fn prove(workspace: &Workspace, proof: &Proof, fuzz_minutes: u32) -> Outcome<(St
             shell.args(["-c", line]);
             shell
         }
-        How::Test => {
-            workspace.cargo(&["build", "--release", "--package", "myelin"])?;
+        How::Test { is_debug } => {
+            if !is_debug {
+                workspace.cargo(&["build", "--release", "--package", "myelin"])?;
+            }
             if proof.name == INTEROP {
                 workspace.cargo(&["build", "--release", "--package", "myelin-loadtest", "--features", "myelin-loadtest/interop"])?;
             }
@@ -259,8 +277,10 @@ fn machine() -> String {
 
 fn page(proof: &Proof, output: &str, holds: bool, machine: &str) -> String {
     let mark = if holds { "holds" } else { "does not hold" };
+    let is_debug = matches!(proof.how, How::Test { is_debug: true });
+    let (flag, build) = if is_debug { (" --debug", ", a debug build: its times are not those of a release") } else { ("", "") };
     format!(
-        "# Proof: {}\n\n{}\n\n- result: **{mark}**\n- again: `cargo xtask proof {}` (runs `{}`{})\n- machine: {machine}\n\n```text\n{}\n```\n",
+        "# Proof: {}\n\n{}\n\n- result: **{mark}**\n- again: `cargo xtask proof {}{flag}` (runs `{}`{})\n- machine: {machine}{build}\n\n```text\n{}\n```\n",
         proof.name,
         proof.promise,
         proof.name,
@@ -276,11 +296,20 @@ mod tests {
 
     #[test]
     fn a_report_says_what_was_run_where_and_with_what_result() {
-        let proof = Proof { name: "restart-storm".to_owned(), promise: "Nothing is lost.".to_owned(), how: How::Test };
+        let proof = Proof { name: "restart-storm".to_owned(), promise: "Nothing is lost.".to_owned(), how: How::Test { is_debug: false } };
         let page = page(&proof, "all well\n", true, "A Fast One, 2 cores");
         for part in ["restart-storm", "Nothing is lost.", "**holds**", "proof_restart_storm", "A Fast One", "all well"] {
             assert!(page.contains(part), "{part:?} is missing in {page}");
         }
+    }
+
+    #[test]
+    fn the_report_of_a_debug_build_says_so() {
+        let proof = Proof { name: "failures".to_owned(), promise: "Nothing is lost.".to_owned(), how: How::Test { is_debug: true } };
+        let page = page(&proof, "", true, "A Fast One");
+        assert!(page.contains("`cargo xtask proof failures --debug` (runs `cargo test --package"), "{page}");
+        assert!(page.contains("A Fast One, a debug build"), "{page}");
+        assert!(How::Fuzz.debug().is_err());
     }
 
     #[test]
@@ -305,7 +334,9 @@ mod tests {
     #[test]
     fn the_scenarios_are_always_listed() {
         let proofs = proofs(&Workspace::find().unwrap()).unwrap();
-        for name in ["p1", "p2", "p3", "curve", "p8", "fuzz", "soak", "streams-model", "streams-mutants", "crash", "crash-mutants"] {
+        for name in
+            ["p1", "p2", "p3", "curve", "p8", "fuzz", "soak", "streams-model", "streams-mutants", "crash", "crash-mutants", "failures"]
+        {
             assert!(proofs.iter().any(|proof| proof.name == name), "{name} is missing");
         }
     }

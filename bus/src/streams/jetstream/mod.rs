@@ -37,6 +37,7 @@ use hashbrown::HashMap;
 use myelin_store::{ConsumerConfig, ConsumerInfo, Delivered, Name, Stored, StreamConfig, StreamInfo};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::hands::Hands;
@@ -66,6 +67,8 @@ pub(crate) struct JetStream(Arc<Shared>);
 
 struct Shared {
     client: Client,
+    /// Whether the client is connected, and each time that changes.
+    connection: watch::Receiver<bool>,
     room: Room,
     context: Context,
     /// Where a worker's goodbye is said: it may come from outside of the runtime.
@@ -103,6 +106,7 @@ impl JetStream {
             .build(client.clone());
         Ok(Self(Arc::new(Shared {
             client,
+            connection: nats.connected(),
             room: nats.room(),
             context,
             runtime: Handle::current(),

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use self::arena::Arena;
 pub use self::judge::judge;
 pub use self::log::{Logs, Peer};
-pub use self::verdict::{Counts, Verdict};
 pub(crate) use self::verdict::{ACKED_AGAIN, DEAD_AND_ACKED, LOST, NOT_DEAD, NOT_WHOLE, SEQUENCE_TWICE, STORED_TWICE, TWO_LETTERS};
+pub use self::verdict::{Counts, Verdict};
 
 /// How much is done to the sidecar.
 #[derive(Debug, Clone)]

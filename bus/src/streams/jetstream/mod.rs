@@ -146,13 +146,16 @@ impl JetStream {
     ///
     /// # Errors
     /// When there is none within [`PATIENCE`].
+    fn is_connected(&self) -> bool {
+        self.0.client.connection_state() == State::Connected
+    }
+
     async fn connected(&self) -> Result<(), Box<str>> {
-        let is_there = || self.0.client.connection_state() == State::Connected;
-        if is_there() {
+        if self.is_connected() {
             return Ok(());
         }
         let end = Instant::now() + PATIENCE;
-        while !is_there() {
+        while !self.is_connected() {
             if Instant::now() >= end {
                 return Err(format!("there has been no connection for {PATIENCE:?}").into());
             }

@@ -98,14 +98,23 @@ impl Watch {
     /// Nothing is lost.
     pub async fn next(&mut self) -> Result<WatchEvent, WatchError> {
         loop {
-            if let Some(event) = self.queue.pop_front() {
-                if self.queue.is_empty() {
-                    self.position = self.reached.take().or(self.position);
-                }
+            if let Some(event) = self.read_ahead() {
                 return event;
             }
             self.gather().await?;
         }
+    }
+
+    /// What [`next`](Self::next) would return at once, because it was read together with what was returned before. `None` asks nobody.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn read_ahead(&mut self) -> Option<Result<WatchEvent, WatchError>> {
+        let event = self.queue.pop_front()?;
+        if self.queue.is_empty() {
+            self.position = self.reached.take().or(self.position);
+        }
+        Some(event)
     }
 
     /// Where to go on with [`Space::watch_from`](crate::Space::watch_from), so that nothing is missed of what was not returned yet. Some of what

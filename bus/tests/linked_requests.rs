@@ -89,12 +89,12 @@ async fn somebody_here_who_only_listens_may_answer_although_nobody_elsewhere_doe
 async fn a_connection_is_the_same_caller_elsewhere_until_it_closes() {
     let server = NatsServer::start();
     let (one, two) = (machine(&server).await, machine(&server).await);
-    let (callers, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let (callers, mut seen) = tokio::sync::mpsc::channel(64);
     let bus = two.clone();
     let serving = move |delivery: Delivery<'_>| {
         let reply = delivery.reply.expect("a request").clone();
         assert!(delivery.meta.is_none_or(|meta| meta.headers.is_empty()), "nothing that was added on the way is left: {:?}", delivery.meta);
-        drop(callers.send(reply.caller().expect("a connection").clone()));
+        drop(callers.try_send(reply.caller().expect("a connection").clone()));
         for body in delivery.bodies {
             reply.respond(&bus, body.clone());
             reply.respond(&bus, "and once more".into());

@@ -45,7 +45,7 @@ async fn server(version: &str, has_streams: bool) -> String {
 #[tokio::test]
 async fn a_server_that_is_too_old_for_streams_is_refused_by_name() {
     for (version, feature, since) in
-        [("2.9.25", "delayed delivery", "2.12"), ("2.11.11", "delayed delivery", "2.12"), ("unknown", "delayed delivery", "2.12")]
+        [("2.9.25", "delayed delivery", "2.14"), ("2.12.8", "delayed delivery", "2.14"), ("unknown", "delayed delivery", "2.14")]
     {
         let refused = Bus::connect(&server(version, true).await).await.unwrap_err();
         let expected = ConnectError::Unsupported { feature: feature.into(), since: since.into(), server: version.into() };

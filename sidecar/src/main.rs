@@ -20,10 +20,6 @@ mod system;
 
 use std::process::ExitCode;
 
-/// The system's allocator keeps nearly all that a crowd of peers once needed, and a little more with every crowd (docs/adr/0013-allocator.md).
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     cli::main()
 }

@@ -4,14 +4,16 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::free_port;
 use crate::hosts::Host;
 use crate::process::Process;
 use crate::servers::installed;
-use crate::wait::PATIENCE;
+use crate::wait::{PATIENCE, eventually};
+use crate::{free_port, free_ports, http};
 
 /// A `nats-server` with JetStream, in a directory of its own.
 #[derive(Debug)]
@@ -105,26 +107,26 @@ impl NatsServer {
 }
 
 impl NatsCluster {
-    /// Starts three and waits until they have chosen who leads.
+    /// Starts three and waits until they have chosen who leads, and he counts on both others: before, there is no room for three copies.
     ///
     /// # Panics
     /// When `nats-server` is not installed; the text is the command that installs it.
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
-        let ports: Vec<_> = (0..3).map(|_| (free_port(), free_port())).collect();
-        let routes: Vec<_> = ports.iter().map(|(_, route)| format!("nats://127.0.0.1:{route}")).collect();
-        let start = |(at, &(port, route)): (usize, &(u16, u16))| {
+        let ports: Vec<[u16; 3]> = (0..3).map(|_| free_ports()).collect();
+        let routes: Vec<_> = ports.iter().map(|[_, route, _]| format!("nats://127.0.0.1:{route}")).collect();
+        let start = |(at, &[port, route, pages]): (usize, &[u16; 3])| {
             let settings = format!(
-                "server_name: node{at}\ncluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n",
+                "server_name: node{at}\nhttp: \"127.0.0.1:{pages}\"\ncluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n",
                 routes.iter().map(|url| format!("{url:?}")).collect::<Vec<_>>().join(", ")
             );
             NatsServer::launch((Ipv4Addr::LOCALHOST, port).into(), settings, None)
         };
         let nodes: Vec<_> = ports.iter().enumerate().map(start).collect();
-        for node in &nodes {
-            node.process.wait_line("a leader", PATIENCE, |line| line.contains("metadata leader").then_some(()));
-        }
+        eventually("the leader has two followers", PATIENCE, || {
+            ports.iter().any(|[_, _, pages]| followers((Ipv4Addr::LOCALHOST, *pages).into()) == Some(2)).then_some(())
+        });
         Self { nodes }
     }
 
@@ -138,6 +140,12 @@ impl NatsCluster {
     pub fn node(&mut self, at: usize) -> &mut NatsServer {
         &mut self.nodes[at]
     }
+}
+
+/// The servers that follow the one with these pages and have caught up; the leader alone knows.
+fn followers(pages: SocketAddr) -> Option<usize> {
+    let page: Value = serde_json::from_str(&http::get(pages, "/jsz", Duration::from_secs(1))?.body).ok()?;
+    Some(page["meta_cluster"]["replicas"].as_array()?.iter().filter(|peer| peer["current"] == true).count())
 }
 
 #[track_caller]

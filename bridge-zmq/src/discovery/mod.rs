@@ -8,7 +8,7 @@
 //! request, `service` decides, [`registry`] remembers, [`answer`] prints. Beside it, [`store`] keeps the registry on
 //! disk (behind `saver.rs`), `reach.rs` finds out who still listens, and [`attach`] is the way out to the routes.
 //!
-//! What is registered on other machines is known by [`elsewhere`]: their sidecars say so, and a lookup answers a port of ours all the same.
+//! What is registered on other machines is known by `elsewhere`: their sidecars say so, and a lookup answers a port of ours all the same.
 //!
 //! What it is not: a health checker, one registry for all machines (each keeps its own), or a resolver of host names.
 //!

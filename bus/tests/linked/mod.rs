@@ -116,7 +116,7 @@ pub(crate) async fn agent(
 /// A connection that asks, and what it is answered.
 pub(crate) struct Connection {
     pub(crate) reply: ReplyTo,
-    pub(crate) answers: tokio::sync::mpsc::UnboundedReceiver<String>,
+    pub(crate) answers: tokio::sync::mpsc::Receiver<String>,
     pub(crate) gone: CancellationToken,
 }
 
@@ -128,10 +128,10 @@ impl Connection {
 }
 
 pub(crate) fn connection(number: u64, identity: &'static [u8]) -> Connection {
-    let (sender, answers) = tokio::sync::mpsc::unbounded_channel();
+    let (sender, answers) = tokio::sync::mpsc::channel(64);
     let gone = CancellationToken::new();
     let caller = Caller { connection: number, identity: identity.into(), request: 0, gone: gone.clone() };
-    let sink = ReplySink::for_caller(caller, move |body| drop(sender.send(text(&body))));
+    let sink = ReplySink::for_caller(caller, move |body| drop(sender.try_send(text(&body))));
     Connection { reply: ReplyTo::Sink(sink), answers, gone }
 }
 

@@ -12,8 +12,8 @@ use crate::config::{Config, reason};
 /// Messages of topics cross only while somebody elsewhere listens to them.
 const LEASED: &str = "zmq.topic.>";
 
-/// What commands ask the sidecar of this machine concerns no other.
-const PRIVATE: &str = "$MYELIN.API.>";
+/// What commands and workers say to the sidecar of this machine concerns no other.
+const PRIVATE: [&str; 2] = ["$MYELIN.API.>", "$MYELIN.ACK.>"];
 
 /// Longest file with a password, a token or a seed.
 const SECRET_BYTES_MAX: u64 = 4 * 1024;
@@ -34,7 +34,7 @@ pub(super) async fn link(config: &Config, embedded: EmbeddedConfig, registry: &m
     let mut linked = LinkedConfig::new(nats);
     linked.embedded = embedded;
     linked.leased = vec![filter(LEASED)];
-    linked.private = vec![filter(PRIVATE)];
+    linked.private = PRIVATE.map(filter).to_vec();
     linked.host = config.serve.host.as_str().into();
     linked.ping_interval = config.nats.ping_interval;
     linked.metrics = metrics;

@@ -143,7 +143,7 @@ impl Config {
             },
             bus: Bus {
                 engine: if settings.choice("bus.engine") == "nats" { Engine::Nats } else { Engine::Embedded },
-                payload_max: settings.number("bus.payload_max"), 
+                payload_max: settings.number("bus.payload_max"),
                 overflow: overflow(settings.choice("bus.overflow")),
             },
             nats: Nats {

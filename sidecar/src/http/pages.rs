@@ -48,7 +48,9 @@ impl Pages {
     fn index(&self) -> String {
         let mut text = format!("myelin {} is {}\n\n", env!("CARGO_PKG_VERSION"), *self.phase.borrow());
         text.push_str("  /livez    200 while the process lives\n");
-        text.push_str("  /readyz   200 while a request through the bus comes back within a second, and NATS can be reached if it is the engine\n");
+        text.push_str(
+            "  /readyz   200 while a request through the bus comes back within a second, and NATS can be reached if it is the engine\n",
+        );
         text.push_str("  /metrics  counters and gauges for Prometheus\n\n");
         for listen in &self.listens.0 {
             writeln!(text, "  {:<10} {:<32} {}", listen.what, listen.url, listen.who).expect("a String takes everything");

@@ -190,3 +190,12 @@ fn the_builder_is_sent_every_member_of_the_workspace() {
         assert!(ignored.lines().any(|line| line == format!("!{top}")), "{top} is not sent to the builder");
     }
 }
+
+#[test]
+fn the_sidecars_of_both_machines_accept_their_files() {
+    for machine in ["machine-1", "machine-2"] {
+        let file = root().join(format!("deploy/sidecar/{machine}.toml"));
+        let checked = std::process::Command::new(env!("CARGO_BIN_EXE_myelin")).args(["config", "check"]).arg(&file).output().unwrap();
+        assert!(checked.status.success(), "{machine}: {}", String::from_utf8_lossy(&checked.stderr));
+    }
+}

@@ -28,9 +28,9 @@ mod way;
 
 use std::sync::Arc;
 
+use myelin_bus::Overflow;
 use myelin_bus::outlet::{OutletConfig, Queued};
 use myelin_bus::wire::{QueueGroup, Subject};
-use myelin_bus::Overflow;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use self::fair_queue::QueueBounds;
@@ -176,7 +176,8 @@ impl Service {
             let group = QueueGroup::new(QUEUE_GROUP).expect("a plain word is a legal group");
             let handler = agents::Handler(Arc::clone(&self.agents));
             let subscribed = self.context.bus.subscribe_inline(&self.subject.clone().into(), Some(group), handler);
-            let refused = |error: &_| tracing::error!(service = %self.subject, %error, "the bus refuses the service, its callers reach nobody");
+            let refused =
+                |error: &_| tracing::error!(service = %self.subject, %error, "the bus refuses the service, its callers reach nobody");
             subscribed.inspect_err(refused).ok()
         });
     }

@@ -9,7 +9,7 @@
 //! Invariants:
 //! - **Everything, to everybody who asked.** We subscribe to the publishers' whole output; prefixes apply at the subscriber's side.
 //! - **On the bus only while somebody listens.** The subject is subscribed to from the first subscription of a connected subscriber to the last, see
-//!   [`audience`]; other machines send what is published there only meanwhile.
+//!   `audience`; other machines send what is published there only meanwhile.
 //! - **A slow subscriber is its own problem**: its outlet's policy decides, unless the route says `block`, which holds the publishers back.
 
 mod audience;

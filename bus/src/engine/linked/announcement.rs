@@ -161,6 +161,25 @@ mod tests {
         assert_eq!(NodeId::of(&node.subject()), Ok(node));
     }
 
+    /// What sidecars of version 0.1 say. A later one has to understand it, and must not say it otherwise while there may be such.
+    #[test]
+    fn the_words_stay_as_they_are() {
+        let filter = |text| Filter::new(text).expect("a filter");
+        let wants = Announcement::Wants { host: "one".into(), filters: vec![filter("zmq.topic.a"), filter("zmq.topic.>")] };
+        for (announcement, words) in [
+            (Announcement::Hello { host: "one".into() }, r#"{"kind":"hello","host":"one"}"#),
+            (wants, r#"{"kind":"wants","host":"one","filters":["zmq.topic.a","zmq.topic.>"]}"#),
+            (Announcement::Want { filter: filter("zmq.topic.a") }, r#"{"kind":"want","filters":["zmq.topic.a"]}"#),
+            (Announcement::Drop { filter: filter("zmq.topic.a") }, r#"{"kind":"drop","filters":["zmq.topic.a"]}"#),
+            (Announcement::Confirm, r#"{"kind":"confirm"}"#),
+            (Announcement::Left { callers: vec![7, 9] }, r#"{"kind":"left","callers":[7,9]}"#),
+            (Announcement::Bye, r#"{"kind":"bye"}"#),
+        ] {
+            assert_eq!(String::from_utf8(announcement.encode()).expect("JSON"), words);
+            assert_eq!(Announcement::decode(words.as_bytes()), Ok(announcement));
+        }
+    }
+
     #[test]
     fn what_a_later_version_adds_is_ignored() {
         assert_eq!(Announcement::decode(br#"{"kind":"confirm","load":3}"#), Ok(Announcement::Confirm));

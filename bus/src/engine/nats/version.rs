@@ -18,7 +18,8 @@ pub(crate) struct Feature {
 impl Feature {
     pub(crate) const METADATA: Self = Self { name: "metadata of streams and consumers", since: Version(2, 10) };
     pub(crate) const TTL: Self = Self { name: "a TTL per message", since: Version(2, 11) };
-    pub(crate) const DELAY: Self = Self { name: "delayed delivery", since: Version(2, 12) };
+    /// Servers from 2.12 on schedule messages; with 2.12.8 none came out of the stream beside into the one that has it as a source.
+    pub(crate) const DELAY: Self = Self { name: "delayed delivery", since: Version(2, 14) };
 
     /// All that streams need, the newest first.
     const OF_STREAMS: [Self; 3] = [Self::DELAY, Self::TTL, Self::METADATA];
@@ -40,7 +41,7 @@ impl Feature {
 }
 
 impl Version {
-    /// The version in a text such as `2.12.0-RC.3`: what comes before a release is taken for it.
+    /// The version in a text such as `2.14.0-RC.3`: what comes before a release is taken for it.
     fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.strip_prefix('v').unwrap_or(text).split(['.', '-', '+']);
         let mut next = || numbers.next()?.parse().ok();
@@ -62,8 +63,9 @@ mod tests {
     fn versions_are_compared_by_number() {
         for (text, has_delay) in [
             ("2.15.1", true),
-            ("2.12.0-RC.3", true),
-            ("v2.12", true),
+            ("2.14.0-RC.3", true),
+            ("v2.14", true),
+            ("2.12.8", false),
             ("3.0.0", true),
             ("2.9.25", false),
             ("2.11.99", false),
@@ -81,7 +83,7 @@ mod tests {
         assert_eq!(Feature::check_streams("2.14.0"), Ok(()));
         for server in ["2.11.4", "2.9.0"] {
             let missing = Feature::check_streams(server).unwrap_err();
-            let expected = ConnectError::Unsupported { feature: "delayed delivery".into(), since: "2.12".into(), server: server.into() };
+            let expected = ConnectError::Unsupported { feature: "delayed delivery".into(), since: "2.14".into(), server: server.into() };
             assert_eq!(missing, expected);
         }
     }

@@ -1,6 +1,6 @@
 //! Messages that are delivered later.
 //!
-//! The server schedules (since 2.12), but not in a stream that refuses what does not fit, and its schedules would stand among the messages that
+//! The server schedules (as is needed here since 2.14), but not in a stream that refuses what does not fit, and its schedules would stand among the messages that
 //! consumers see. So each stream that anything was ever delayed for has a second one beside it: a schedule waits there on
 //! `$MYELIN.DUE.<stream>.<number>.<subject>`, is published there to `$MYELIN.READY.<stream>.<subject>` when it is due, and the stream takes it from
 //! there by itself, as a source, as soon as it has room. All of that is the server's; no process of ours has to be alive.

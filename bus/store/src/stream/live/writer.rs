@@ -111,25 +111,30 @@ impl Live {
     /// Writes, tells, and looks after the rest. Returns how long the mark took to be synced, if it was.
     fn work(&self, inner: &mut MutexGuard<'_, Inner>, work: Work) -> io::Result<Option<Duration>> {
         let Work { commit, is_synced, upkeep } = work;
-        let (began, mut told) = (Instant::now(), 0);
+        let began = Instant::now();
+        let mut gathering = None;
         if let Some(commit) = commit {
             MutexGuard::unlocked(inner, || commit.write(is_synced))?;
             inner.state.end_commit(commit, is_synced);
+            // Those who are told now come again while the rest is looked after, and for a moment more.
+            let until = Instant::now() + began.elapsed() / GATHER_PART;
             let served = inner.served();
-            told = served.len();
+            gathering = (is_synced && !served.is_empty()).then(|| (inner.waiters.len() + served.len(), until));
             // Without the lock: each of them may want it at once.
             MutexGuard::unlocked(inner, || {
                 served.into_iter().for_each(Waiter::tell);
                 self.changed.notify_waiters();
             });
         }
-        if !upkeep.is_any() {
-            if is_synced {
-                let took = began.elapsed();
-                self.gather(inner, told, took / GATHER_PART);
-            }
-            return Ok(None);
+        let mark_took = if upkeep.is_any() { self.look_after(inner, upkeep)? } else { None };
+        if let Some((waiters, until)) = gathering {
+            self.gather(inner, waiters, until.saturating_duration_since(Instant::now()));
         }
+        Ok(mark_took)
+    }
+
+    /// Does what nobody waits for. Returns how long the mark took to be synced, if it was.
+    fn look_after(&self, inner: &mut MutexGuard<'_, Inner>, upkeep: Upkeep) -> io::Result<Option<Duration>> {
         let mark = upkeep.is_mark_due.then(|| inner.state.take_mark());
         let (made, mark_took) = MutexGuard::unlocked(inner, || {
             let made = self.keep_up(&upkeep)?;
@@ -146,12 +151,12 @@ impl Live {
         Ok(mark_took)
     }
 
-    /// Waits at most this long for as many as were told to come again.
-    fn gather(&self, inner: &mut MutexGuard<'_, Inner>, told: usize, patience: Duration) {
-        if told == 0 || patience < GATHER_MIN || inner.phase != Phase::Open {
+    /// Waits at most this long for so many waiters.
+    fn gather(&self, inner: &mut MutexGuard<'_, Inner>, waiters: usize, patience: Duration) {
+        if inner.waiters.len() >= waiters || patience < GATHER_MIN || inner.phase != Phase::Open {
             return;
         }
-        inner.gathering = Some(inner.waiters.len() + told);
+        inner.gathering = Some(waiters);
         let _timed_out = self.work.wait_for(inner, patience);
         inner.gathering = None;
     }

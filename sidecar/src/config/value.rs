@@ -124,7 +124,9 @@ impl Kind {
             (Self::Hosts, Raw::Texts(hosts)) => self.hosts(hosts.iter().map(String::as_str)),
             (Self::Hosts, Raw::Text(text)) => self.hosts(text.split(',').map(str::trim).filter(|host| !host.is_empty())),
             (Self::Servers | Self::RedisServers, Raw::Texts(servers)) => self.servers(servers.iter().map(String::as_str)),
-            (Self::Servers | Self::RedisServers, Raw::Text(text)) => self.servers(text.split(',').map(str::trim).filter(|server| !server.is_empty())),
+            (Self::Servers | Self::RedisServers, Raw::Text(text)) => {
+                self.servers(text.split(',').map(str::trim).filter(|server| !server.is_empty()))
+            }
             (_, Raw::Text(text)) => self.text(text.trim()),
             (_, other) => Err(Problem::WrongType { expected: self.expected(), found: other.describe() }),
         }

@@ -66,7 +66,7 @@ fn body(body: &Json) -> Result<Bytes, String> {
 /// How far long work is, as a bar.
 pub(super) fn bar(what: &str, done: u64, of: u64) -> String {
     const WIDTH: u64 = 30;
-    let filled = if of == 0 { WIDTH } else { (done.min(of) * WIDTH) / of };
+    let filled = (done.min(of) * WIDTH).checked_div(of).unwrap_or(WIDTH);
     let mut text = String::from("[");
     for place in 0..WIDTH {
         text.push(if place < filled { '#' } else { '-' });

@@ -192,11 +192,20 @@ impl Watch {
 
     /// From the store itself: what is remembered here may be older than the change.
     async fn look_up(&self, keys: &[Key]) -> Result<HashMap<Key, Result<Entry, ReadError>>, WatchError> {
-        if keys.is_empty() {
-            return Ok(HashMap::new());
+        let (mut found, mut left, mut at_once) = (HashMap::new(), keys, keys.len());
+        while !left.is_empty() {
+            let (some, rest) = left.split_at(at_once.min(left.len()));
+            match self.shared.fresh(&self.space, some).await {
+                // Too large together, not each.
+                Err(ReadError::AnswerTooLarge { .. }) if some.len() > 1 => at_once = some.len() / 2,
+                Err(error) => return Err(error.into()),
+                Ok(fresh) => {
+                    found.extend(some.iter().zip(fresh).filter_map(|(key, entry)| Some((key.clone(), entry?))));
+                    left = rest;
+                }
+            }
         }
-        let fresh = self.shared.fresh(&self.space, keys).await?;
-        Ok(keys.iter().zip(fresh).filter_map(|(key, entry)| Some((key.clone(), entry?))).collect())
+        Ok(found)
     }
 }
 

@@ -42,6 +42,7 @@ impl From<ReadError> for Refusal {
     fn from(error: ReadError) -> Self {
         let code = match &error {
             ReadError::TooMany { .. } => "too_many",
+            ReadError::AnswerTooLarge { .. } => "answer_too_large",
             ReadError::Unavailable { .. } => "unavailable",
             ReadError::Damaged { .. } => "damaged",
             ReadError::Closed => "closed",

@@ -51,7 +51,9 @@ impl Request {
     pub(super) fn bytes_max(&self, value_bytes_max: usize) -> usize {
         match self {
             Self::Get(_) => value_bytes_max,
-            Self::GetMany(asked) => asked.keys.len().min(limits::KEYS_PER_CALL_MAX).saturating_mul(value_bytes_max),
+            Self::GetMany(asked) => {
+                asked.keys.len().min(limits::KEYS_PER_CALL_MAX).saturating_mul(value_bytes_max).min(limits::READ_BYTES_MAX)
+            }
             Self::Set(asked) => asked.value.len(),
             Self::Cas(asked) => asked.value.len(),
             Self::SetMany(asked) => asked.entries.iter().map(|entry| entry.value.len()).sum(),

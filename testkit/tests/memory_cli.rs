@@ -30,6 +30,25 @@ fn what_is_remembered_survives_kill_9_and_a_stop() {
     assert_eq!(sidecar.metric("myelin_memory_reachable"), Some(1.0));
 }
 
+/// Most sidecars are never asked: they make no store. What is wrong with a directory, or with a store in it, is told at the start all the same.
+#[test]
+fn a_store_is_made_when_it_is_wanted_and_a_wrong_one_stops_the_start() {
+    let mut sidecar = testkit::Sidecar::start();
+    let store = sidecar.state_dir().join("memory/memory.redb");
+    assert_eq!(sidecar.metric("myelin_memory_reachable"), Some(1.0));
+    assert!(store.parent().expect("a directory").is_dir() && !store.exists());
+    run(&sidecar, &["mem", "set", "s", "k", "v"]);
+    assert!(store.exists());
+    assert_eq!(sidecar.terminate(), 0);
+    std::fs::write(&store, "no store of ours").expect("written");
+    let (code, told) = refused(&sidecar, &["serve"]);
+    assert!(code == 64 && told.contains("memory.redb"), "{code}: {told}");
+    std::fs::remove_dir_all(store.parent().expect("a directory")).expect("removed");
+    std::fs::write(store.parent().expect("a directory"), "a file where a directory is needed").expect("written");
+    let (code, told) = refused(&sidecar, &["serve"]);
+    assert!(code == 64 && told.contains("serve.state_dir"), "{code}: {told}");
+}
+
 #[test]
 fn every_verb_does_what_its_help_says() {
     let sidecar = testkit::Sidecar::start();

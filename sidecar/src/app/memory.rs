@@ -9,7 +9,7 @@ use super::error::BuildError;
 use super::nats::secret;
 use super::routes::with_causes;
 use crate::config::{Config, MemoryEngine, reason};
-use crate::memory::{MemoryMetrics, MemoryServer, Opened, ServerSettings, Store};
+use crate::memory::{MemoryMetrics, MemoryServer, Opened, ServerSettings, Store, Unmade};
 
 /// Opens the store and answers requests.
 pub(super) async fn start(config: &Config, bus: &Bus, registry: &mut Registry) -> Result<MemoryServer, BuildError> {
@@ -35,7 +35,11 @@ async fn embedded(config: &Config, mesh: MeshConfig) -> Result<Opened, BuildErro
     let mut store = EmbeddedConfig::new(&memory.directory);
     store.durability = if memory.is_synced { Durability::Synced } else { Durability::Relaxed };
     (store.bytes_max, store.cache_bytes) = (memory.bytes_max as u64, memory.cache_bytes);
-    Ok(Opened::Ready(Mesh::embedded(store, mesh).await.map_err(|error| unusable(config, &error))?))
+    // What was remembered before is looked at now, so that damage stops the start; most sidecars are never asked to remember anything.
+    match store.has_store().map_err(|error| unusable(config, &error))? {
+        true => Ok(Opened::Ready(Mesh::embedded(store, mesh).await.map_err(|error| unusable(config, &error))?)),
+        false => Ok(Opened::Unmade(Box::new(Unmade { store, mesh }))),
+    }
 }
 
 /// Names the setting that the directory comes from.
@@ -70,9 +74,8 @@ fn blamed(config: &Config, error: &RedisOpenError) -> &'static str {
     match error {
         RedisOpenError::Setting { setting: "tls", .. } => "memory.tls_ca",
         RedisOpenError::Setting { setting: "near", .. } => "memory.near_bytes",
-        RedisOpenError::Setting { setting: "password", .. } => "memory.password_file",
         RedisOpenError::Refused { .. } if config.memory.user.is_some() => "memory.user",
-        RedisOpenError::Refused { .. } => "memory.password_file",
+        RedisOpenError::Setting { setting: "password", .. } | RedisOpenError::Refused { .. } => "memory.password_file",
         RedisOpenError::Mode { .. } => "memory.cluster",
         _ => "memory.servers",
     }

@@ -50,7 +50,7 @@ impl Collector for StoreCollector {
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
         };
         gauge("myelin_memory_reachable", "Whether the store of the memory answered when it was last asked", self.0.is_reachable().into())?;
-        let Some((entries, bytes)) = self.0.mesh().ok().and_then(|mesh| mesh.near_size()) else { return Ok(()) };
+        let Some((entries, bytes)) = self.0.ready().and_then(|mesh| mesh.near_size()) else { return Ok(()) };
         gauge("myelin_memory_near_entries", "Entries in the near cache", entries as u64)?;
         gauge("myelin_memory_near_bytes", "Bytes of the near cache, with what keeping them costs", bytes)
     }

@@ -22,7 +22,7 @@ pub(crate) mod wire;
 pub(crate) use metrics::MemoryMetrics;
 pub(crate) use refusal::Refusal;
 pub(crate) use server::{MemoryServer, ServerSettings};
-pub(crate) use store::{Opened, Store};
+pub(crate) use store::{Opened, Store, Unmade};
 
 /// What every request begins with; the verb follows.
 pub(crate) const API: &str = "$MYELIN.API.MEM.";

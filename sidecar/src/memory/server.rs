@@ -25,7 +25,7 @@ use super::store::{Opened, Store};
 use super::watches::Watches;
 use super::{API, MemoryMetrics, Refusal, pack, wire};
 
-/// What requests at work may have in memory together, in KiB: 256 MiB, one `get_many` of 256 values of the default size.
+/// What requests at work may have in memory together, in KiB: 256 MiB, eight times the largest call.
 const WORK_KIB: u32 = 256 << 10;
 
 /// What a request counts at least, in KiB, so that 1,024 are at work.
@@ -171,9 +171,9 @@ impl Serving {
     async fn work(self: &Arc<Self>, request: Request) -> Result<Vec<u8>, Refusal> {
         let max = self.bus.payload_bytes_max();
         let answered = match request {
-            Request::Watch(asked) => self.watch(&asked).map(|watching| pack(&watching)),
+            Request::Watch(asked) => self.watch(&asked).await.map(|watching| pack(&watching)),
             Request::Stats(asked) => self.stats(asked).await,
-            request => answer(&self.store.mesh()?, request, max).await,
+            request => answer(&self.store.mesh().await?, request, max).await,
         };
         match &answered {
             Ok(_) => self.store.was(true),
@@ -192,7 +192,7 @@ impl Serving {
     }
 
     async fn stats(&self, asked: wire::Stats) -> Result<Vec<u8>, Refusal> {
-        let mesh = self.store.mesh()?;
+        let mesh = self.store.mesh().await?;
         let counts = mesh.metrics().counts();
         let in_space = match &asked.space {
             None => None,

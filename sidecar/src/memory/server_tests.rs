@@ -8,7 +8,7 @@ use myelin_mesh::{EmbeddedConfig, Mesh, MeshConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::super::EVENTS;
+use super::super::{EVENTS, Unmade};
 use super::*;
 
 const PATIENT: Duration = Duration::from_secs(20);
@@ -77,7 +77,7 @@ async fn with_all_places_taken_one_waits_a_while_and_the_others_are_refused_at_o
 async fn what_no_message_carries_is_refused_and_windows_are_cut() {
     let directory = tempfile::tempdir().unwrap();
     let (bus, server) = ready(&directory).await;
-    let mesh = server.serving.store.mesh().unwrap();
+    let mesh = server.serving.store.mesh().await.unwrap();
     let space = mesh.space(myelin_mesh::Namespace::new("s").unwrap());
     space.set(&myelin_mesh::Key::new("k").unwrap(), vec![7; 100 << 10].into(), myelin_mesh::Ttl::DEFAULT).await.unwrap();
     assert_eq!(ask::<wire::Got>(&bus, "GET", &get()).await.unwrap_err().code, "answer_too_large");
@@ -116,4 +116,38 @@ async fn a_stop_tells_watchers_and_answers_what_was_read() {
     assert!(last.is_over && last.error.is_some_and(|error| error.code == "closed"));
     // Written out and let go of: it can be opened again at once.
     Mesh::embedded(EmbeddedConfig::new(directory.path()), MeshConfig::default()).await.unwrap();
+}
+
+/// A store that nobody asks is not made, and whoever asks first makes it, however many are first.
+#[tokio::test]
+async fn a_store_is_made_by_the_first_who_asks() {
+    let directory = tempfile::tempdir().unwrap();
+    let unmade = || Unmade { store: EmbeddedConfig::new(directory.path()), mesh: MeshConfig::default() };
+    let files = || std::fs::read_dir(directory.path()).unwrap().count();
+    let (bus, server) = start(Opened::Unmade(Box::new(unmade()))).await;
+    assert!(server.serving.store.is_reachable() && server.serving.store.ready().is_none());
+    assert!(server.shutdown(PATIENT).await);
+    assert_eq!(files(), 0);
+    drop((bus, server));
+    let (bus, server) = start(Opened::Unmade(Box::new(unmade()))).await;
+    let (get, set) = (get(), set(vec![1]));
+    let asked =
+        tokio::join!(ask::<wire::Got>(&bus, "GET", &get), ask::<wire::Written>(&bus, "SET", &set), ask::<wire::Got>(&bus, "GET", &get));
+    assert!(asked.0.is_ok() && asked.1.is_ok() && asked.2.is_ok(), "{asked:?}");
+    assert_eq!(files(), 1);
+    assert!(server.shutdown(PATIENT).await);
+    assert_eq!(server.serving.store.mesh().await.unwrap_err().code, "closed", "it is not made again");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_made_is_tried_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("place");
+    std::fs::write(&place, "a file where a directory is needed").unwrap();
+    let unmade = Unmade { store: EmbeddedConfig::new(&place), mesh: MeshConfig::default() };
+    let (bus, _server) = start(Opened::Unmade(Box::new(unmade))).await;
+    let refused = ask::<wire::Got>(&bus, "GET", &get()).await.unwrap_err();
+    assert_eq!((refused.code.as_str(), refused.retryable), ("unavailable", true));
+    std::fs::remove_file(&place).unwrap();
+    assert_eq!(ask::<wire::Got>(&bus, "GET", &get()).await, Ok(wire::Got { entry: None }));
 }

@@ -76,13 +76,13 @@ impl Drop for Place {
 
 impl Serving {
     /// Begins a watch, which goes on until its watcher is gone or the server ends.
-    pub(super) fn watch(self: &Arc<Self>, asked: &wire::Watch) -> Result<wire::Watching, Refusal> {
+    pub(super) async fn watch(self: &Arc<Self>, asked: &wire::Watch) -> Result<wire::Watching, Refusal> {
         let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if !(1..=ID_BYTES_MAX).contains(&asked.id.len()) || !asked.id.bytes().all(is_fine) {
             return Err(Refusal::invalid("id", format!("is 1 to {ID_BYTES_MAX} of A-Z a-z 0-9 - _")));
         }
         let subject = Subject::new(&format!("{EVENTS}{}", asked.id)).map_err(|error| Refusal::invalid("id", error))?;
-        let (space, prefix) = (space(&self.store.mesh()?, &asked.space)?, prefix(&asked.prefix)?);
+        let (space, prefix) = (space(&self.store.mesh().await?, &asked.space)?, prefix(&asked.prefix)?);
         let from = asked.from.as_deref().map(|text| text.parse::<WatchPosition>().map_err(|error| Refusal::invalid("from", error)));
         let watch = match from.transpose()? {
             None => space.watch(&prefix),

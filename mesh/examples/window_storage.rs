@@ -24,8 +24,9 @@ async fn main() -> ExitCode {
 
     let list = lists(&server, agents, messages);
     let row = |what: &str, bytes: u64, entries: usize| {
-        let (saved, each) = (saved(bytes, list), bytes as f64 / (agents * entries).max(1) as f64);
-        println!("{what:<56} {bytes:>13} bytes  {saved:>6.1} % less  {each:>6.0} bytes per entry");
+        let saved = saved(bytes, list);
+        let each = if entries == 0 { String::new() } else { format!("{:>6.0} bytes per entry", bytes as f64 / (agents * entries) as f64) };
+        println!("{what:<56} {bytes:>13} bytes  {saved:>6.1} % less  {each}");
     };
     row("unbounded list of JSON", list, messages);
     let kept = Window::new(Key::new("messages").unwrap()).entries_max(100_000);

@@ -15,6 +15,7 @@ mod config;
 mod doctor;
 mod http;
 mod import;
+mod memory;
 mod system;
 
 use std::process::ExitCode;

@@ -58,7 +58,7 @@ enum How {
 }
 
 /// Proofs that are one command line each: name, promise, line.
-const LINES: [(&str, &str, &str); 6] = [
+const LINES: [(&str, &str, &str); 10] = [
     (
         "streams-model",
         "Random operations on a stream, cut short by the end of the process or of power at any write: what was acknowledged is there.",
@@ -78,6 +78,26 @@ const LINES: [(&str, &str, &str); 6] = [
         "upgrade",
         "A sidecar one version older beside today's keeps every promise across machines, and what it left on its disk is read.",
         "testkit/upgrade.sh",
+    ),
+    (
+        "mesh-speed",
+        "Reads of the mesh are as fast as one multiplexed connection, four times deadpool's, and a hit of the near cache takes at most 200 ns.",
+        "cargo bench --package myelin-benches --bench mesh -- --rounds 7 --strict",
+    ),
+    (
+        "mesh-staleness",
+        "Nothing older than the lease is served: two minutes, a thousand outside writes a second over ten thousand keys, one failover.",
+        "cargo test --release --package myelin-mesh --test redis_staleness -- --ignored --nocapture",
+    ),
+    (
+        "mesh-churn",
+        "Ten million keys pass through a near cache of 32 MiB, and the process grows by no more than its bound and half of it.",
+        "cargo test --release --package myelin-mesh --lib -- memory_stays_bounded --ignored --nocapture",
+    ),
+    (
+        "mesh-storage",
+        "A thousand agents' thousand messages take at least 90 % less in windows than in endless lists of JSON, by encoding alone 40 % less.",
+        "cargo run --release --package myelin-mesh --example window_storage -- 1000 1000 --strict",
     ),
     ("streams-mutants", "Each of five mistakes put into the store is found by its tests.", "bus/store/mutants.sh"),
     ("crash-mutants", "Each of three mistakes put into the store is found by the judge of the crash test.", "testkit/mutants.sh"),
@@ -334,9 +354,21 @@ mod tests {
     #[test]
     fn the_scenarios_are_always_listed() {
         let proofs = proofs(&Workspace::find().unwrap()).unwrap();
-        for name in
-            ["p1", "p2", "p3", "curve", "p8", "fuzz", "soak", "streams-model", "streams-mutants", "crash", "crash-mutants", "failures"]
-        {
+        for name in [
+            "p1",
+            "p2",
+            "p3",
+            "curve",
+            "p8",
+            "fuzz",
+            "soak",
+            "streams-model",
+            "streams-mutants",
+            "crash",
+            "crash-mutants",
+            "failures",
+            "mesh-churn",
+        ] {
             assert!(proofs.iter().any(|proof| proof.name == name), "{name} is missing");
         }
     }

@@ -3,7 +3,8 @@
 //! glibc gives an allocation from [`MMAP_THRESHOLD`] up a mapping of its own, which ends with it. But each time such a one is freed the threshold rises to its
 //! size, up to 32 MiB, and what may stay unused at a heap's end to twice that (`mallopt(3)`, "dynamic adjustment"). After the first message of some
 //! megabytes all buffers therefore come out of the heaps, small allocations settle between them, and a process that runs for weeks keeps what its
-//! worst minute needed. Setting the threshold ends the adjustment. What it costs and saves is in `docs/adr/0013-allocator.md`.
+//! worst minute needed. Setting the threshold ends the adjustment. And what lies free between allocations that are in use only goes back when somebody asks for
+//! it ([`give_back`]). What both cost and save is in `docs/adr/0013-allocator.md`.
 
 /// From this size on, in bytes, an allocation has a mapping of its own. Above it lie the read buffers of large messages and the messages themselves; below it
 /// everything that a fleet sends every second.
@@ -15,6 +16,14 @@ pub const MMAP_THRESHOLD: u32 = 256 * 1024;
 /// `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES` with `glibc.malloc`), which count for more.
 pub fn keep_mmap_threshold() -> bool {
     !set_by_the_operator() && set(MMAP_THRESHOLD)
+}
+
+/// Gives the pages back to the system that lie free in the heaps, also between allocations in use; the heaps keep their addresses, and a page that is wanted
+/// again comes empty. Says whether there were any.
+///
+/// Other threads wait for their heap meanwhile: milliseconds for some ten thousand free chunks. For a thread without work of its own, every minute or so.
+pub fn give_back() -> bool {
+    trim()
 }
 
 fn set_by_the_operator() -> bool {
@@ -33,7 +42,19 @@ fn set(threshold: u32) -> bool {
     unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, threshold) == 1 }
 }
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[allow(unsafe_code, reason = "as above")]
+fn trim() -> bool {
+    // SAFETY: `malloc_trim` takes a number by value and gives back pages of which no allocation has a byte, each heap under its lock.
+    unsafe { libc::malloc_trim(0) == 1 }
+}
+
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn set(_: u32) -> bool {
+    false
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn trim() -> bool {
     false
 }

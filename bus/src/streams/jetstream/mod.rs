@@ -18,6 +18,7 @@ mod delay;
 mod hands;
 mod headers;
 mod info;
+mod knowns;
 mod manage;
 mod pull;
 mod read;
@@ -33,7 +34,6 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
-use hashbrown::HashMap;
 use myelin_store::{ConsumerConfig, ConsumerInfo, Delivered, Name, Stored, StreamConfig, StreamInfo};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -41,6 +41,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::hands::Hands;
+use self::knowns::Knowns;
 use self::pull::Idle;
 use self::sweep::Sweeps;
 use super::engine::{Failure, Placed, Record, StreamEngine};
@@ -74,19 +75,12 @@ struct Shared {
     /// Where a worker's goodbye is said: it may come from outside of the runtime.
     runtime: Handle,
     replicas: usize,
-    /// What is known of consumers that were worked with. As many as the fleet has; forgotten with their consumer.
-    consumers: Mutex<HashMap<(Name, Name), Known>>,
+    /// What is known of consumers that were worked with.
+    consumers: Mutex<Knowns>,
     hands: Mutex<Hands>,
     idle: Mutex<Idle>,
     /// Held while a round of the sweeper asks the server, which is its only user.
     sweeps: tokio::sync::Mutex<Sweeps>,
-}
-
-/// A consumer as it was last heard of.
-#[derive(Clone)]
-struct Known {
-    config: Arc<ConsumerConfig>,
-    stream: Arc<StreamConfig>,
 }
 
 impl JetStream {

@@ -6,9 +6,9 @@
 //! worst minute needed. Setting the threshold ends the adjustment. And what lies free between allocations that are in use only goes back when somebody asks for
 //! it ([`give_back`]). What both cost and save is in `docs/adr/0013-allocator.md`.
 
-/// From this size on, in bytes, an allocation has a mapping of its own. Above it lie the read buffers of large messages and the messages themselves; below it
-/// everything that a fleet sends every second.
-pub const MMAP_THRESHOLD: u32 = 256 * 1024;
+/// From this size on, in bytes, a heap does not grow for an allocation: what fits into no hole of it has a mapping of its own. Most messages are smaller; the
+/// buffers of large ones, and what waits in a burst, come and go without leaving the heap larger.
+pub const MMAP_THRESHOLD: u32 = 32 * 1024;
 
 /// Keeps the threshold at [`MMAP_THRESHOLD`] for the whole process; to be called once, before other threads begin.
 ///

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::error::{ReadError, WriteError};
 use crate::mesh::Shared;
-use crate::record::{compressed_bytes, decode_all, encode_all};
-use crate::store::{AnyStore, Store, StoreError};
+use crate::record::{RecordError, compressed_bytes, decode_all, decode_one, encode_all};
+use crate::store::{AnyStore, Store, StoreError, Stored};
 use crate::{Entry, Key, Namespace, Value, limits};
 
 impl Shared {
@@ -20,12 +20,25 @@ impl Shared {
     /// Entries for whoever asks, when [`near`](Self::near) has not answered. What a near cache has not, comes from [`fresh`](Self::fresh).
     pub(crate) async fn entries(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Entry>>, ReadError> {
         // Several entries are as they were at one moment, which those that are kept here are not.
-        if let ([key], AnyStore::Redis(redis)) = (keys, &self.store)
-            && let Some(entry) = redis.near_entry(self, space, key).await?
-        {
-            return Ok(vec![entry]);
+        if let [key] = keys {
+            return Ok(vec![self.entry(space, key).await?]);
         }
         self.fresh(space, keys).await?.into_iter().map(Option::transpose).collect()
+    }
+
+    /// One entry for whoever asks, when [`near`](Self::near) has not answered.
+    pub(crate) async fn entry(&self, space: &Namespace, key: &Key) -> Result<Option<Entry>, ReadError> {
+        if let AnyStore::Redis(redis) = &self.store
+            && let Some(entry) = redis.near_entry(self, space, key).await?
+        {
+            return Ok(entry);
+        }
+        let Some(Stored { revision, record, ttl }) = self.store.read_one(space, key).await? else { return Ok(None) };
+        if compressed_bytes(&record).is_some_and(|bytes| bytes > limits::READ_BYTES_MAX) {
+            return Err(ReadError::AnswerTooLarge { max: limits::READ_BYTES_MAX });
+        }
+        let value = decode_one(record).await.map_err(|_| ReadError::Closed)?.map_err(|error| self.damaged(&error))?;
+        Ok(Some(Entry { value, revision, ttl }))
     }
 
     /// Entries from the store itself, each with what is wrong with it.
@@ -83,12 +96,11 @@ impl Shared {
     /// Values of records, in their order, each with what is wrong with it.
     pub(crate) async fn values(&self, records: Vec<Bytes>) -> Result<Vec<Result<Value, ReadError>>, ReadError> {
         let values = decode_all(records).await.map_err(|_| ReadError::Closed)?;
-        let told = values.into_iter().map(|value| {
-            value.map_err(|error| {
-                self.metrics.damaged.inc();
-                ReadError::Damaged { reason: error.to_string().into() }
-            })
-        });
-        Ok(told.collect())
+        Ok(values.into_iter().map(|value| value.map_err(|error| self.damaged(&error))).collect())
+    }
+
+    fn damaged(&self, error: &RecordError) -> ReadError {
+        self.metrics.damaged.inc();
+        ReadError::Damaged { reason: error.to_string().into() }
     }
 }

@@ -49,8 +49,10 @@ impl Space {
             self.shared.metrics.found.inc_by(u64::from(entry.is_some()));
             return Ok(entry);
         }
-        let mut entries = self.get_many(std::slice::from_ref(key)).await?;
-        Ok(entries.pop().flatten())
+        let entry = self.shared.entry(&self.namespace, key).await?;
+        self.shared.metrics.reads.inc();
+        self.shared.metrics.found.inc_by(u64::from(entry.is_some()));
+        Ok(entry)
     }
 
     /// The entries of several keys (at most 256, together at most 16 MiB), in their order, as they were at one moment.

@@ -17,7 +17,7 @@ mod tests;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub(crate) use self::offload::{decode_all, encode_all};
+pub(crate) use self::offload::{decode_all, decode_one, encode_all};
 use crate::{ContentType, Value, limits};
 
 /// A record that nobody of ours wrote, or that changed since.

@@ -23,6 +23,14 @@ pub(crate) async fn encode_all(encoder: Encoder, values: Vec<Value>) -> Result<V
     if bytes <= COMPRESS_INLINE_BYTES { Ok(work()) } else { spawn_blocking(work).await.map_err(|_| RuntimeEnds) }
 }
 
+/// The value of one record.
+pub(crate) async fn decode_one(record: Bytes) -> Result<Result<Value, RecordError>, RuntimeEnds> {
+    if compressed_bytes(&record).is_none_or(|bytes| bytes <= DECOMPRESS_INLINE_BYTES) {
+        return Ok(decode(record));
+    }
+    spawn_blocking(|| decode(record)).await.map_err(|_| RuntimeEnds)
+}
+
 /// Values of records, in their order.
 pub(crate) async fn decode_all(records: Vec<Bytes>) -> Result<Vec<Result<Value, RecordError>>, RuntimeEnds> {
     let bytes: usize = records.iter().filter_map(compressed_bytes).sum();

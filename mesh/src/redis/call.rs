@@ -3,6 +3,7 @@
 use super::address::Address;
 use super::dial::is_refusal;
 use super::fate::{Fate, fate_of};
+use super::link::Lease;
 use super::node::{NoLease, Node};
 use super::script;
 use super::topology::Topology;
@@ -77,7 +78,17 @@ impl Caller {
     /// # Cancel safety
     /// The command may or may not run.
     pub(super) async fn command(&self, slot: u16, command: &Cmd, repeat: Repeat) -> Result<(Value, Arc<Node>), StoreError> {
-        self.send(slot, What::Command(command), repeat).await
+        // Nearly every call is answered at once by the node that the map names. Whatever else may be needed is apart, and its future is not carried along.
+        let mut failed = None;
+        if let Some(node) = self.topology.node_of(slot)
+            && let Some(mut lease) = node.lease_at_hand().await
+        {
+            match exchange(&mut lease.connection, command, false).await {
+                Ok(value) => return Ok((value, node)),
+                Err(error) => failed = Some((node.failed(&lease, error), node)),
+            }
+        }
+        Box::pin(self.send(slot, What::Command(command), repeat, failed)).await
     }
 
     /// A script for a slot.
@@ -94,7 +105,7 @@ impl Caller {
     /// The script may or may not run.
     pub(super) async fn script_by(&self, slot: u16, call: &script::Call, repeat: Repeat) -> Result<(Value, Arc<Node>), StoreError> {
         let charge = self.charge(call.bytes()).await;
-        let outcome = self.send(slot, What::Script(call), repeat).await;
+        let outcome = self.send(slot, What::Script(call), repeat, None).await;
         drop(charge);
         outcome
     }
@@ -109,17 +120,33 @@ impl Caller {
         self.budget.acquire_many(units).await.ok()
     }
 
-    async fn send(&self, slot: u16, what: What<'_>, repeat: Repeat) -> Result<(Value, Arc<Node>), StoreError> {
+    /// Sends what has not been sent, or has `failed` the first time.
+    async fn send(
+        &self,
+        slot: u16,
+        what: What<'_>,
+        repeat: Repeat,
+        mut failed: Option<(Failed, Arc<Node>)>,
+    ) -> Result<(Value, Arc<Node>), StoreError> {
         let deadline = Instant::now() + self.retry_for;
         let (mut target, mut hops, mut pause, mut long, mut may_have_run) = (Target::Map, 0, PAUSE_FIRST, false, false);
         let mut reason: Box<str>;
         loop {
-            let node = match &target {
-                Target::Map => self.topology.node_of(slot),
-                Target::Moved(address) | Target::Asked(address) => Some(self.topology.node_at(address)),
+            let begun = match failed.take() {
+                Some((failed, node)) => Some((Err(failed), node)),
+                None => {
+                    let node = match &target {
+                        Target::Map => self.topology.node_of(slot),
+                        Target::Moved(address) | Target::Asked(address) => Some(self.topology.node_at(address)),
+                    };
+                    match node {
+                        Some(node) => Some((attempt(&node, what, long, matches!(target, Target::Asked(_))).await, node)),
+                        None => None,
+                    }
+                }
             };
-            if let Some(node) = node {
-                let failed = match attempt(&node, what, long, matches!(target, Target::Asked(_))).await {
+            if let Some((answer, node)) = begun {
+                let failed = match answer {
                     Ok(value) => return Ok((value, node)),
                     Err(failed) => failed,
                 };
@@ -182,12 +209,17 @@ async fn attempt(node: &Node, what: What<'_>, long: bool, asking: bool) -> Resul
         What::Script(call) if long => exchange(&mut lease.connection, &call.long(), asking).await,
         What::Script(call) => exchange(&mut lease.connection, &call.short(), asking).await,
     };
-    answer.map_err(|error| {
-        if fate_of(&error, &node.address) == Fate::Lost {
-            node.lost(&lease);
+    answer.map_err(|error| node.failed(&lease, error))
+}
+
+impl Node {
+    /// An error in place of an answer, after which its connection may be of no use any more.
+    fn failed(&self, lease: &Lease, error: RedisError) -> Failed {
+        if fate_of(&error, &self.address) == Fate::Lost {
+            self.lost(lease);
         }
         Failed::Answer(error)
-    })
+    }
 }
 
 async fn exchange(connection: &mut MultiplexedConnection, command: &Cmd, asking: bool) -> Result<Value, RedisError> {

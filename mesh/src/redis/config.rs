@@ -27,7 +27,7 @@ pub struct RedisConfig {
     pub connect_timeout: Duration,
     /// How long an answer may take; default 2 s.
     pub response_timeout: Duration,
-    /// How long a call is tried again when that is safe, while a cluster elects a replica or moves slots; default 5 s.
+    /// How long after its first failure a call is tried again when that is safe, while a cluster elects a replica or moves slots; default 5 s.
     pub retry_for: Duration,
     /// What is kept in this process; default 64 MiB. `None` keeps nothing.
     pub near: Option<NearConfig>,

@@ -37,8 +37,9 @@ pub(super) fn on_entries(script: &'static Script, space: &Namespace) -> Call {
 }
 
 pub(super) fn get(space: &Namespace, key: &Key) -> Cmd {
-    let mut command = redis::cmd("GET");
-    command.arg(entry_name(space, key));
+    let name = entry_name(space, key);
+    let mut command = Cmd::with_capacity(2, "GET".len() + name.len());
+    command.arg("GET").arg(name);
     command
 }
 
@@ -62,22 +63,22 @@ fn millis(ttl: Option<Duration>) -> u128 {
 }
 
 impl Redis {
+    pub(super) async fn read_entry(&self, space: &Namespace, key: &Key) -> Result<Option<Stored>, StoreError> {
+        let (value, node) = self.caller.command(slot_of(space), &get(space, key), Repeat::Read).await?;
+        stored(value, &node).await
+    }
+
     pub(super) async fn read_entries(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError> {
-        let (values, node) = match keys {
-            [key] => {
-                let (value, node) = self.caller.command(slot_of(space), &get(space, key), Repeat::Read).await?;
-                (vec![value], node)
-            }
-            keys => {
-                let names = keys.iter().map(|key| entry_name(space, key));
-                let call = script::READ.call().keys(names).number(limits::READ_BYTES_MAX + keys.len() * reply::LAID_HEAD);
-                let (value, node) = self.caller.script_by(slot_of(space), &call, Repeat::Read).await?;
-                if let Value::Int(_) = value {
-                    return Err(StoreError::TooMuch);
-                }
-                (reply::list(value)?, node)
-            }
-        };
+        if let [key] = keys {
+            return Ok(vec![self.read_entry(space, key).await?]);
+        }
+        let names = keys.iter().map(|key| entry_name(space, key));
+        let call = script::READ.call().keys(names).number(limits::READ_BYTES_MAX + keys.len() * reply::LAID_HEAD);
+        let (value, node) = self.caller.script_by(slot_of(space), &call, Repeat::Read).await?;
+        if let Value::Int(_) = value {
+            return Err(StoreError::TooMuch);
+        }
+        let values = reply::list(value)?;
         if values.len() != keys.len() {
             return Err(StoreError::Damaged("another number of entries than was asked for".into()));
         }

@@ -6,8 +6,9 @@ use super::config::RedisConfig;
 use super::dial::Dial;
 use super::link::{Lease, Links};
 use deadpool::Runtime;
-use deadpool::managed::{Object, Pool, PoolError};
+use deadpool::managed::{Object, Pool, PoolError, QueueMode, Timeouts};
 use redis::{Cmd, RedisError, Value};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A server of the store.
@@ -16,6 +17,7 @@ pub(super) struct Node {
     pub(super) address: Address,
     pub(super) clock: Clock,
     pool: Pool<Links>,
+    at_once: Timeouts,
 }
 
 /// Why a node got no command. None of these sent a byte of it.
@@ -30,13 +32,16 @@ impl Node {
     pub(super) fn new(address: Address, dial: &Dial, config: &RedisConfig) -> Self {
         let pool = Pool::builder(Links::new(address.clone(), dial.clone(), config.connections))
             .max_size(config.in_flight_max.max(1))
+            // What was used last is still in the processor's cache.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(dial.response_timeout()))
             // Connecting has a limit of its own; this one is for waiting behind another who connects.
             .create_timeout(Some(dial.connect_timeout() * 2))
             .build()
             .expect("a runtime is given, which is what timeouts need");
-        Self { address, clock: Clock::default(), pool }
+        let at_once = Timeouts { wait: Some(Duration::ZERO), ..pool.timeouts() };
+        Self { address, clock: Clock::default(), pool, at_once }
     }
 
     /// A connection for one call; costs no round trip while the connections stand.
@@ -46,6 +51,11 @@ impl Node {
             PoolError::Closed => NoLease::Closed,
             PoolError::Timeout(_) | PoolError::PostCreateHook(_) | PoolError::NoRuntimeSpecified => NoLease::Busy,
         })
+    }
+
+    /// A connection for one call, if nobody has to be waited for but who connects. Without a clock, unless it has to connect.
+    pub(super) async fn lease_at_hand(&self) -> Option<Object<Links>> {
+        self.pool.timeout_get(&self.at_once).await.ok()
     }
 
     /// The connection of this lease is of no use any more.

@@ -128,6 +128,10 @@ impl Store for Redis {
         Box::pin(self.read_entries(space, keys)).await
     }
 
+    async fn read_one(&self, space: &Namespace, key: &Key) -> Result<Option<Stored>, StoreError> {
+        self.read_entry(space, key).await
+    }
+
     async fn write(&self, space: &Namespace, writes: Vec<Write>) -> Result<(), StoreError> {
         Box::pin(self.write_entries(space, writes)).await
     }

@@ -115,6 +115,11 @@ pub(crate) trait Store {
     /// [`StoreError::TooMuch`] instead of more bytes than [`READ_BYTES_MAX`](crate::limits::READ_BYTES_MAX), which are never all in memory.
     async fn read(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError>;
 
+    /// Reads one entry, which is what most calls are.
+    async fn read_one(&self, space: &Namespace, key: &Key) -> Result<Option<Stored>, StoreError> {
+        Ok(self.read(space, std::slice::from_ref(key)).await?.pop().flatten())
+    }
+
     /// Writes all of them or none. Repeating it is harmless: same revision, same content. If a key comes twice, the later one stays.
     async fn write(&self, space: &Namespace, writes: Vec<Write>) -> Result<(), StoreError>;
 
@@ -166,6 +171,10 @@ macro_rules! either {
 impl Store for AnyStore {
     async fn read(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError> {
         either!(self, store => store.read(space, keys).await)
+    }
+
+    async fn read_one(&self, space: &Namespace, key: &Key) -> Result<Option<Stored>, StoreError> {
+        either!(self, store => store.read_one(space, key).await)
     }
 
     async fn write(&self, space: &Namespace, writes: Vec<Write>) -> Result<(), StoreError> {

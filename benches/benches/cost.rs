@@ -184,7 +184,7 @@ fn context() -> RouteContext {
     RouteContext {
         bus: Bus::embedded(EmbeddedConfig::default()),
         front: Front::new(FrontConfig::default(), Metrics::default()),
-        metrics: RouteMetrics::default(),
+        metrics: RouteMetrics::default(),        health: None,
     }
 }
 

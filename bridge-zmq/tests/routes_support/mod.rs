@@ -22,7 +22,7 @@ pub(crate) fn context() -> RouteContext {
     RouteContext {
         bus: Bus::embedded(EmbeddedConfig::default()),
         front: Front::new(FrontConfig::default(), Metrics::default()),
-        metrics: RouteMetrics::default(),
+        metrics: RouteMetrics::default(),        health: None,
     }
 }
 

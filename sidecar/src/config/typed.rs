@@ -8,6 +8,7 @@ use std::time::Duration;
 use myelin_bus::Overflow;
 
 use super::endpoint::Endpoint;
+use super::health::Health;
 use super::route::Route;
 use super::security::Security;
 use super::settings::Settings;
@@ -21,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) store: Store,
     pub(crate) discovery: Discovery,
     pub(crate) hub: Hub,
+    pub(crate) health: Health,
     pub(crate) security: Security,
     pub(crate) limits: Limits,
     pub(crate) routes: Vec<Route>,
@@ -167,6 +169,7 @@ impl Config {
                 publishers: settings.bind("hub.publishers"),
                 subscribers: settings.bind("hub.subscribers"),
             },
+            health: Health::new(&settings),
             security: Security::new(&settings),
             limits: Limits {
                 connections: settings.number("limits.connections"),

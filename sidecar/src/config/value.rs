@@ -9,6 +9,7 @@ use myelin_bridge_zmq::discovery::address::AllowedHost;
 
 use super::endpoint::{self, Endpoint};
 use super::error::Problem;
+use super::health;
 use super::suggest::nearest;
 use super::text::{parse_duration, parse_size, show_duration, show_size};
 
@@ -48,6 +49,12 @@ pub(crate) enum Kind {
     Servers,
     /// A name on one line; the empty text means "not set".
     Name,
+    /// A list of requests that are polls.
+    Polls,
+    /// A list of names of JSON members.
+    Members,
+    /// A list of names of JSON members, each with a number.
+    Tolerances,
 }
 
 /// A name that the system would choose, `ipc://*`, is no use: nobody could know it.
@@ -67,9 +74,14 @@ pub(crate) enum Value {
     Choice(&'static str),
     Host(Option<String>),
     Hosts(Vec<String>),
-    Ports { first: u16, last: u16 },
+    Ports {
+        first: u16,
+        last: u16,
+    },
     Servers(Vec<String>),
     Name(Option<String>),
+    /// Polls, members or tolerances.
+    Texts(Vec<String>),
 }
 
 /// A value before it is checked: what TOML, an environment variable or a flag can hold.
@@ -106,6 +118,9 @@ impl Kind {
             Self::Ports => "a port range such as \"17000-21999\"".into(),
             Self::Servers => "a list of servers, such as [\"nats://10.0.0.7:4222\", \"tls://nats.example:4222\"]; who we are stands in keys of its own".into(),
             Self::Name => "a name on one line".into(),
+            Self::Polls => health::POLLS_EXPECTED.into(),
+            Self::Members => health::MEMBERS_EXPECTED.into(),
+            Self::Tolerances => health::TOLERANCES_EXPECTED.into(),
         }
     }
 
@@ -122,6 +137,10 @@ impl Kind {
             (Self::Hosts, Raw::Text(text)) => self.hosts(text.split(',').map(str::trim).filter(|host| !host.is_empty())),
             (Self::Servers, Raw::Texts(servers)) => self.servers(servers.iter().map(String::as_str)),
             (Self::Servers, Raw::Text(text)) => self.servers(text.split(',').map(str::trim).filter(|server| !server.is_empty())),
+            (Self::Polls | Self::Members | Self::Tolerances, Raw::Texts(texts)) => self.texts(texts.iter().map(String::as_str)),
+            (Self::Polls | Self::Members | Self::Tolerances, Raw::Text(text)) => {
+                self.texts(text.split(',').map(str::trim).filter(|text| !text.is_empty()))
+            }
             (_, Raw::Text(text)) => self.text(text.trim()),
             (_, other) => Err(Problem::WrongType { expected: self.expected(), found: other.describe() }),
         }
@@ -163,7 +182,7 @@ impl Kind {
             Self::Host => (text.is_empty() || is_host(text)).then(|| Value::Host((!text.is_empty()).then(|| text.to_owned()))),
             Self::Ports => return self.ports(text),
             Self::Name => (!text.contains(char::is_control)).then(|| Value::Name((!text.is_empty()).then(|| text.to_owned()))),
-            Self::Hosts | Self::Servers => None,
+            Self::Hosts | Self::Servers | Self::Polls | Self::Members | Self::Tolerances => None,
         };
         value.ok_or_else(|| self.bad(text))
     }
@@ -193,6 +212,15 @@ impl Kind {
             (Ok(first), Ok(last)) => Ok(Value::Ports { first, last }),
             _ => Err(self.bad(text)),
         }
+    }
+
+    fn texts<'a>(self, texts: impl Iterator<Item = &'a str>) -> Result<Value, Problem> {
+        let is_good = match self {
+            Self::Polls => health::is_poll,
+            Self::Members => health::is_member,
+            _ => health::is_tolerance,
+        };
+        texts.map(|text| if is_good(text) { Ok(text.to_owned()) } else { Err(self.bad(text)) }).collect::<Result<_, _>>().map(Value::Texts)
     }
 
     fn hosts<'a>(self, hosts: impl Iterator<Item = &'a str>) -> Result<Value, Problem> {
@@ -225,7 +253,7 @@ impl Value {
         match self {
             Self::Bool(on) => (*on).into(),
             Self::Count(number) | Self::Size(number) => (*number).into(),
-            Self::Hosts(texts) | Self::Servers(texts) => texts.clone().into(),
+            Self::Hosts(texts) | Self::Servers(texts) | Self::Texts(texts) => texts.clone().into(),
             other => other.to_string().into(),
         }
     }
@@ -276,7 +304,7 @@ impl fmt::Display for Value {
             Self::Count(count) => write!(f, "{count}"),
             Self::Choice(name) => f.write_str(name),
             Self::Host(text) | Self::Name(text) => f.write_str(text.as_deref().unwrap_or("")),
-            Self::Hosts(texts) | Self::Servers(texts) => write!(f, "[{}]", texts.join(", ")),
+            Self::Hosts(texts) | Self::Servers(texts) | Self::Texts(texts) => write!(f, "[{}]", texts.join(", ")),
             Self::Ports { first, last } => write!(f, "{first}-{last}"),
         }
     }

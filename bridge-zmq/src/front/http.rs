@@ -12,6 +12,9 @@ use super::stream::Stream;
 /// Largest head of a request: curl sends some 100 bytes.
 const HEAD_BYTES_MAX: usize = 4 * 1024;
 
+/// What a request that is answered begins with.
+const ASKED: &[u8] = b"GET /health";
+
 /// What a route says of its agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthPage {
@@ -37,6 +40,10 @@ impl Visitor {
     async fn answer_in_time(&mut self, handler: &dyn PeerHandler) -> bool {
         // The whole head is read before it is answered: a connection that closes with unread bytes is reset, and the answer with it.
         while !is_whole(&self.input) {
+            // What asks for something else is not waited for.
+            if !self.input.iter().zip(ASKED).all(|(is, asked)| is == asked) {
+                return false;
+            }
             let read = self.stream.read_buf(&mut self.input).await;
             if !matches!(read, Ok(bytes) if bytes > 0) || self.input.len() > HEAD_BYTES_MAX {
                 return false;

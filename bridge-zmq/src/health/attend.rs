@@ -13,7 +13,7 @@ use super::checking::Act;
 use super::config::DOCUMENT_BYTES_MAX;
 use super::key::Key;
 
-/// Between two looks at what is due: what comes due meanwhile is done together.
+/// Between two looks at what is due: what comes due meanwhile is done together. A thousand agents would wake it for each of their answers.
 const PACE: Duration = Duration::from_millis(20);
 
 /// When there is nothing to wait for.
@@ -23,18 +23,19 @@ const IDLE: Duration = Duration::from_secs(3600);
 pub(super) async fn attend(shared: Arc<Shared>) {
     loop {
         act(&shared).await;
+        let rested = Instant::now() + PACE;
         let (asking, checking) = {
             let now = Instant::now();
             let asking = shared.asking.lock().next_at(now);
             (asking, shared.checking.lock().next_at(now))
         };
-        let now = Instant::now();
-        let next = asking.into_iter().chain(checking).min().map_or(now + IDLE, |at| at.max(now + PACE));
+        let next = asking.into_iter().chain(checking).min().unwrap_or(rested + IDLE);
         tokio::select! {
             () = shared.work.notified() => {}
             () = sleep_until(next) => {}
             () = shared.bus.reconnected() => shared.asking.lock().ask_again(Instant::now()),
         }
+        sleep_until(rested).await;
     }
 }
 

@@ -7,9 +7,9 @@
 //!   says of the last look at the agent before that. Whatever the network delays, the true age is less.
 //! - **Covered.** A document counts from the first lease that was written after it was told.
 //! - **Nothing missed.** Everything told is numbered. After a gap nothing of that sidecar counts until it has told it again.
-//! - **One answer.** Where two sidecars tell of the same request, neither is answered: who of the replicas would have had it is not known.
+//! - **One answer.** Where two sidecars tell of the same request, neither counts, and both are told so: which of the replicas would have had it is not known.
 //!
-//! Bounds: [`SERVICES_MAX`] services with [`REQUESTS_MAX`] requests each, [`BYTES_MAX`] bytes of all; [`SOURCES_MAX`] sidecars for one request.
+//! Bounds: [`SERVICES_MAX`] services with [`REQUESTS_MAX`] requests each, [`BYTES_MAX`] bytes of all.
 
 mod source;
 
@@ -29,14 +29,12 @@ use super::message::{KEYS_MAX, NodeId, Said, Why};
 /// Services that are polled here.
 const SERVICES_MAX: usize = 16_384;
 
-/// Requests of one service; the one that was made longest ago makes room for another.
+/// Requests of one service. One that was made only once makes room for another, else the one that was made longest ago: requests with a number of
+/// their own must not drive out those that come again.
 const REQUESTS_MAX: usize = 8;
 
 /// Documents and requests of all.
 const BYTES_MAX: usize = 64 << 20;
-
-/// Sidecars that may tell of one request.
-const SOURCES_MAX: usize = 4;
 
 /// A request is kept for three times as long as lies between two of them, within these bounds: health checks of containers come every 30 s.
 const KEEP_MIN: Duration = Duration::from_secs(10);
@@ -86,7 +84,7 @@ struct Asked {
     /// When everybody may be asked, and how long to wait then.
     ask_at: Instant,
     ask_pause: Duration,
-    told: Vec<Told>,
+    told: Option<Told>,
 }
 
 /// What one sidecar told.
@@ -106,7 +104,7 @@ impl Asked {
     }
 
     fn len_bytes(&self) -> usize {
-        self.key.len_bytes() + self.told.iter().map(Told::len_bytes).sum::<usize>()
+        self.key.len_bytes() + self.told.as_ref().map_or(0, Told::len_bytes)
     }
 }
 
@@ -134,12 +132,12 @@ impl Asking {
         // Several pollers may ask by turns: the longest gap counts, and is forgotten slowly.
         asked.gap = Some(asked.gap.map_or(gap, |before| gap.max(before * 3 / 4)));
         asked.last = now;
-        if asked.told.is_empty() && asked.ask_at <= now {
+        if asked.told.is_none() && asked.ask_at <= now {
             asked.ask_at = now + asked.ask_pause;
             asked.ask_pause = (asked.ask_pause * 2).min(ASK_PAUSE_MAX);
             self.out.push_back((To::Everybody, Said::Ask { bound: self.timing.bound, keys: vec![asked.key.clone()] }));
         }
-        let [told] = &*asked.told else { return None };
+        let told = asked.told.as_ref()?;
         let content = told.content.as_ref()?;
         let is_fresh = self.sources.get(&told.node).is_some_and(|source| source.covers(told.since, now, self.timing.bound));
         is_fresh.then(|| Known { content: content.clone(), kind: Arc::clone(&told.kind) })
@@ -153,10 +151,11 @@ impl Asking {
         self.sweep_at.get_or_insert(now + SWEEP);
         let requests = self.services.entry(Arc::clone(service)).or_default();
         let evicted = (requests.len() >= REQUESTS_MAX).then(|| {
-            let oldest = (0..requests.len()).min_by_key(|place| requests[*place].last).expect("there are some");
+            let oldest =
+                (0..requests.len()).min_by_key(|place| (requests[*place].gap.is_some(), requests[*place].last)).expect("there are some");
             requests.swap_remove(oldest)
         });
-        let asked = Asked { key, last: now, gap: None, ask_at: now, ask_pause: ASK_PAUSE_MIN, told: Vec::new() };
+        let asked = Asked { key, last: now, gap: None, ask_at: now, ask_pause: ASK_PAUSE_MIN, told: None };
         self.bytes += asked.len_bytes();
         requests.push(asked);
         if let Some(evicted) = evicted {
@@ -167,69 +166,75 @@ impl Asking {
     /// Tells whoever told of it that it is not polled any more.
     fn forget(&mut self, asked: Asked) {
         self.bytes -= asked.len_bytes();
-        for told in asked.told {
+        if let Some(told) = asked.told {
             if let Some(source) = self.sources.get_mut(&told.node) {
                 source.keys -= 1;
             }
-            match self.out.back_mut() {
-                Some((To::One(node), Said::Drop { keys })) if *node == told.node && keys.len() < KEYS_MAX => keys.push(asked.key.clone()),
-                _ => self.out.push_back((To::One(told.node), Said::Drop { keys: vec![asked.key.clone()] })),
-            }
+            self.drop_at(told.node, asked.key);
+        }
+    }
+
+    fn drop_at(&mut self, node: NodeId, key: Key) {
+        match self.out.back_mut() {
+            Some((To::One(to), Said::Drop { keys })) if *to == node && keys.len() < KEYS_MAX => keys.push(key),
+            _ => self.out.push_back((To::One(node), Said::Drop { keys: vec![key] })),
         }
     }
 
     /// A sidecar tells what an agent answers.
     pub(super) fn document(&mut self, node: NodeId, number: u32, key: &Key, (kind, content): (&str, Frames), now: Instant) {
         self.follow(node, number, now);
-        let len = content.packed().len();
-        let has_room = self.bytes + len <= BYTES_MAX;
+        let has_room = self.bytes + content.packed().len() <= BYTES_MAX;
         let Some(asked) = find(&mut self.services, key).filter(|_| has_room) else {
             // Not polled any more, or too much.
-            self.out.push_back((To::One(node), Said::Drop { keys: vec![key.clone()] }));
-            return;
+            return self.drop_at(node, key.clone());
         };
         asked.ask_pause = ASK_PAUSE_MIN;
-        let (more, less) = match asked.told.iter().position(|told| told.node == node) {
-            Some(place) => {
-                let told = &mut asked.told[place];
-                let before = told.len_bytes();
-                if told.content.is_none() {
-                    told.since = number;
+        let before = asked.len_bytes();
+        let source = self.sources.get_mut(&node).expect("it was followed");
+        let mut since = number;
+        match asked.told.take() {
+            Some(other) if other.node != node => {
+                // Replicas. They are asked again when one of them may have gone.
+                asked.ask_at = now + ASK_PAUSE_MAX;
+                self.bytes -= other.len_bytes();
+                if let Some(source) = self.sources.get_mut(&other.node) {
+                    source.keys -= 1;
                 }
-                (told.content, told.kind) = (Some(content), kind.into());
-                (len, before)
+                self.drop_at(other.node, key.clone());
+                return self.drop_at(node, key.clone());
             }
-            None if asked.told.len() < SOURCES_MAX => {
-                asked.told.push(Told { node, since: number, content: Some(content), kind: kind.into() });
-                self.sources.get_mut(&node).expect("it was followed").keys += 1;
-                (len, 0)
-            }
-            None => (0, 0),
-        };
-        self.bytes = self.bytes + more - less;
-        self.sources.get_mut(&node).expect("it was followed").uncovered(number, now);
+            // A change of what counted is no younger than what it was.
+            Some(told) => since = if told.content.is_some() { told.since } else { number },
+            None => source.keys += 1,
+        }
+        asked.told = Some(Told { node, since, content: Some(content), kind: kind.into() });
+        self.bytes = self.bytes + asked.len_bytes() - before;
+        source.uncovered(since, now);
     }
 
     /// A sidecar takes back what it told.
     pub(super) fn withdraw(&mut self, node: NodeId, number: u32, key: &Key, why: Why, now: Instant) {
         self.follow(node, number, now);
-        let forgotten = self.timing.forgotten();
         let Some(asked) = find(&mut self.services, key) else { return };
-        let place = asked.told.iter().position(|told| told.node == node);
-        asked.ask_at = match why {
-            Why::Silent => now + forgotten,
-            Why::Ended => now,
-            Why::Several | Why::Unfit => now + ASK_PAUSE_MAX,
-        };
-        let Some(place) = place else { return };
-        self.bytes -= match why {
-            Why::Silent => asked.told[place].content.take().map_or(0, |content| content.packed().len()),
-            Why::Ended | Why::Several | Why::Unfit => {
-                let told = asked.told.swap_remove(place);
-                self.sources.get_mut(&node).expect("it was followed").keys -= 1;
-                told.len_bytes()
+        match &mut asked.told {
+            // Of a replica, which has been told that it is not wanted.
+            Some(told) if told.node != node => {}
+            Some(told) if why == Why::Silent => {
+                self.bytes -= told.len_bytes();
+                told.content = None;
             }
-        };
+            told => {
+                asked.ask_at = match why {
+                    Why::Silent | Why::Ended => now,
+                    Why::Several | Why::Unfit => now + ASK_PAUSE_MAX,
+                };
+                if let Some(told) = told.take() {
+                    self.bytes -= told.len_bytes();
+                    self.sources.get_mut(&node).expect("it was followed").keys -= 1;
+                }
+            }
+        }
     }
 
     /// A sidecar says how things are there.
@@ -253,8 +258,8 @@ impl Asking {
     /// Nothing that this sidecar told counts any more.
     fn lose(&mut self, node: NodeId, now: Instant) {
         for asked in self.services.values_mut().flatten() {
-            if let Some(place) = asked.told.iter().position(|told| told.node == node) {
-                self.bytes -= asked.told.swap_remove(place).len_bytes();
+            if let Some(told) = asked.told.take_if(|told| told.node == node) {
+                self.bytes -= told.len_bytes();
                 asked.ask_at = now;
             }
         }
@@ -310,7 +315,7 @@ impl Asking {
 
     /// Requests that are answered here, and sidecars that tell of them.
     pub(super) fn counts(&self) -> (usize, usize) {
-        let told = self.services.values().flatten().filter(|asked| asked.told.iter().any(|told| told.content.is_some())).count();
+        let told = self.services.values().flatten().filter(|asked| asked.told.as_ref().is_some_and(|told| told.content.is_some())).count();
         (told, self.sources.len())
     }
 }

@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn patterns_are_written_in_two_ways() {
         let exact: PollPattern = "\"ping\"".parse().unwrap();
-        assert!(is_poll(&[exact.clone()], b"ping"));
+        assert!(is_poll(std::slice::from_ref(&exact), b"ping"));
         assert!(!is_poll(&[exact], b"ping "));
         let member: PollPattern = "command=STATUS=1".parse().unwrap();
         assert!(is_poll(&[member], br#"{"command": "STATUS=1"}"#));

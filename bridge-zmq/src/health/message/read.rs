@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
     /// Services and requests by turns.
     fn keys(&mut self) -> Result<Vec<Key>, Malformed> {
         let count = self.array()? as usize;
-        if count % 2 != 0 || count / 2 > KEYS_MAX {
+        if !count.is_multiple_of(2) || count / 2 > KEYS_MAX {
             return Err(Malformed);
         }
         (0..count / 2).map(|_| self.key()).collect()

@@ -185,6 +185,7 @@ fn context() -> RouteContext {
         bus: Bus::embedded(EmbeddedConfig::default()),
         front: Front::new(FrontConfig::default(), Metrics::default()),
         metrics: RouteMetrics::default(),
+        health: None,
     }
 }
 

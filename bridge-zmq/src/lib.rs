@@ -7,11 +7,14 @@
 //! 4. the bus calls the route at the other side in the same task;
 //! 5. [`front::Peer::send`] writes them to that agent's socket.
 //!
-//! It decodes no payload, retries no request, and answers for no agent. tcp and ipc; NULL, PLAIN and CURVE; ZMTP 3.0 and 3.1. Limits: 64 MiB and 1,024
+//! It decodes no payload, retries no request, and answers for no agent but what it just heard
+//! from it ([`health`]). tcp and ipc; NULL, PLAIN and CURVE; ZMTP 3.0 and 3.1. Limits: 64 MiB and 1,024
 //! frames per message, 16,384 connections.
 
 pub mod codec;
 pub mod discovery;
 pub mod front;
+pub mod health;
+pub mod meter;
 pub mod metrics;
 pub mod routes;

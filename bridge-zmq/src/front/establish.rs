@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
+use super::http::Visitor;
 use super::stream::Stream;
 use crate::codec::curve::Transform;
 use crate::codec::{Handshake, HandshakeError, Role, Session};
@@ -43,6 +44,9 @@ pub(super) enum EstablishError {
     Timeout { after: Duration },
     #[error("handshake failed")]
     Handshake(#[from] HandshakeError),
+    /// Who spoke HTTP may still be answered.
+    #[error("handshake failed")]
+    Http { visitor: Box<Visitor>, source: HandshakeError },
 }
 
 impl EstablishError {
@@ -50,6 +54,7 @@ impl EstablishError {
         match self {
             Self::Io(_) | Self::Closed => HandshakeFailure::Closed,
             Self::Timeout { .. } => HandshakeFailure::Timeout,
+            Self::Http { .. } => HandshakeFailure::Http,
             Self::Handshake(error) => match error {
                 HandshakeError::Http => HandshakeFailure::Http,
                 HandshakeError::Tls => HandshakeFailure::Tls,
@@ -77,9 +82,13 @@ pub(super) async fn establish(
     let (remote, local) = stream.addresses()?;
     stream.tune()?;
     let mut input = BytesMut::with_capacity(READ_BYTES);
-    let (session, transform) = timeout(limit, shake_hands(&mut stream, role, handshake, &mut input))
-        .await
-        .map_err(|_| EstablishError::Timeout { after: limit })??;
+    let shaken = timeout(limit, shake_hands(&mut stream, role, handshake, &mut input)).await;
+    let (session, transform) = match shaken.map_err(|_| EstablishError::Timeout { after: limit })? {
+        Err(EstablishError::Handshake(source @ HandshakeError::Http)) => {
+            return Err(EstablishError::Http { visitor: Box::new(Visitor { stream, input }), source });
+        }
+        shaken => shaken?,
+    };
     Ok(Established { stream, session, transform, remote, local, input })
 }
 

@@ -11,12 +11,13 @@ use tracing::{debug, warn};
 use super::bind::Bound;
 use super::connection::{self, SocketContext};
 use super::endpoint::Endpoint;
-use super::establish::{Established, establish};
+use super::establish::{EstablishError, Established, establish};
+use super::http::Visitor;
 use super::identities::{Claimed, Identities};
 use super::source::Source;
 use super::stream::Stream;
 use super::{IdentityPolicy, Peer, Shared};
-use crate::codec::{Handshake, Role, SocketType};
+use crate::codec::{Handshake, Role, ServerSecurity, SocketType};
 use crate::metrics::{HandshakeFailure, IdentityConflict};
 
 /// Pause after a failed accept: out of file descriptors, it would fail again at once.
@@ -153,6 +154,15 @@ impl Acceptor {
                 established = establish(stream, Role::Accepted, handshake, context.config.handshake_timeout) => established,
             };
             drop(ticket);
+            let established = match established {
+                Err(EstablishError::Http { visitor, source }) => {
+                    if this.answers_http(*visitor).await {
+                        return;
+                    }
+                    Err(EstablishError::Handshake(source))
+                }
+                established => established,
+            };
             match established {
                 Ok(established) => this.serve(established).await,
                 Err(error) => {
@@ -163,6 +173,16 @@ impl Acceptor {
             }
             drop(place);
         });
+    }
+
+    /// Answers a health check. Where callers have to prove who they are it is told nothing.
+    async fn answers_http(&self, visitor: Visitor) -> bool {
+        let Self { context, token, .. } = self;
+        if !matches!(context.config.security.listen, ServerSecurity::Null) {
+            return false;
+        }
+        let answering = visitor.answer(&*context.handler, context.config.handshake_timeout);
+        token.run_until_cancelled(answering).await.unwrap_or(false)
     }
 
     async fn serve(&self, established: Established) {

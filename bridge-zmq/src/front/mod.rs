@@ -20,6 +20,7 @@ mod conversation;
 mod endpoint;
 mod establish;
 mod heartbeat;
+mod http;
 mod identities;
 mod intake;
 mod listener;
@@ -57,6 +58,8 @@ use crate::metrics::Metrics;
 pub use self::config::{FrontConfig, HeartbeatConfig, IdentityPolicy, ReconnectConfig, Security};
 pub use self::connector::{Connector, ConnectorState};
 pub use self::endpoint::{Endpoint, EndpointError, Host};
+pub use self::http::HealthPage;
+pub(crate) use self::http::response_len;
 pub use self::listener::{BindError, Listener};
 pub use self::peer::{Peer, PeerId, SubscriptionChange};
 pub use self::peers::{FailedHandshake, PeerPage, PeerQuery, PeerStatus};
@@ -89,6 +92,12 @@ pub trait PeerHandler: Send + Sync + 'static {
     /// The peer answered a [`Peer::barrier`]. Only routes that set barriers care.
     fn pong(&self, peer: &Arc<Peer>, context: &Bytes) {
         let _ = (peer, context);
+    }
+
+    /// Somebody asks by HTTP, in `request_bytes` bytes, how the agent behind the socket is. What is not known is not answered.
+    fn health_page(&self, request_bytes: usize) -> Option<HealthPage> {
+        let _ = request_bytes;
+        None
     }
 
     /// The connection is over; nothing follows for this peer.

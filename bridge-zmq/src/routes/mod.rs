@@ -21,6 +21,7 @@ use myelin_bus::wire::{Body, Frames, Subject};
 use myelin_bus::{Bus, SubscribeError};
 
 use crate::front::{Front, FrontConfig};
+use crate::health::Health;
 
 pub use self::metrics::RouteMetrics;
 
@@ -33,6 +34,8 @@ pub struct RouteContext {
     pub front: Front,
     /// The counters.
     pub metrics: RouteMetrics,
+    /// Answers health polls of agents elsewhere; none where every poll reaches its agent.
+    pub health: Option<Health>,
 }
 
 impl RouteContext {

@@ -23,6 +23,7 @@ pub(crate) fn context() -> RouteContext {
         bus: Bus::embedded(EmbeddedConfig::default()),
         front: Front::new(FrontConfig::default(), Metrics::default()),
         metrics: RouteMetrics::default(),
+        health: None,
     }
 }
 

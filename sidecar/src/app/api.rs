@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use myelin_bridge_zmq::meter::Meter;
 use myelin_bus::wire::{Body, Filter};
 use myelin_bus::{Bus, Message, Overflow, SubscribeError, SubscribeOptions, Subscription};
 use serde_json::json;
@@ -21,13 +22,17 @@ pub(crate) const AGENTS_LIST: &str = "$MYELIN.API.AGENTS.LIST";
 /// Answers with [`PeersReply`](super::zmq::PeersReply) as JSON; the request may be a [`PeersRequest`](super::zmq::PeersRequest).
 pub(crate) const ZMQ_PEERS: &str = "$MYELIN.API.ZMQ.PEERS";
 
+/// Answers with [`TrafficReply`](super::traffic::TrafficReply) as JSON; the request may be a [`TrafficRequest`](super::traffic::TrafficRequest).
+pub(crate) const TRAFFIC: &str = "$MYELIN.API.TRAFFIC";
+
 /// Requests about streams are answered by the bus itself.
-const ANSWERED: [&str; 3] = [PING, "$MYELIN.API.AGENTS.>", "$MYELIN.API.ZMQ.>"];
+const ANSWERED: [&str; 4] = [PING, "$MYELIN.API.AGENTS.>", "$MYELIN.API.ZMQ.>", TRAFFIC];
 
 /// Where the answers come from.
 pub(super) struct Sources {
     pub(super) agents: AgentsSource,
     pub(super) peers: PeersSource,
+    pub(super) meter: Meter,
 }
 
 /// Answers requests until `token` is cancelled. Callers that ask faster than we answer lose the newest questions and time out.
@@ -55,6 +60,10 @@ async fn serve(bus: &Bus, mut subscription: Subscription, sources: &Sources) {
             }),
             AGENTS_LIST => json!(AgentsReply { agents: (sources.agents)() }),
             ZMQ_PEERS => match sources.peers.reply(&asked(&message)).await {
+                Ok(reply) => json!(reply),
+                Err(error) => json!({ "error": format!("cannot read the request: {error}") }),
+            },
+            TRAFFIC => match super::traffic::reply(&sources.meter, &asked(&message)) {
                 Ok(reply) => json!(reply),
                 Err(error) => json!({ "error": format!("cannot read the request: {error}") }),
             },

@@ -6,6 +6,8 @@ use std::time::Duration;
 use myelin_bridge_zmq::codec::MessageLimit;
 use myelin_bridge_zmq::discovery::Discovery;
 use myelin_bridge_zmq::front::{Front, FrontConfig, Listener};
+use myelin_bridge_zmq::health::{Health, HealthMetrics};
+use myelin_bridge_zmq::meter::Meter;
 use myelin_bridge_zmq::routes::fleet::Fleet;
 use myelin_bridge_zmq::routes::{RouteContext, RouteMetrics};
 use myelin_bus::Bus;
@@ -22,12 +24,14 @@ use super::listens::{Listens, reached_at};
 use super::pipelines::PipelinesSource;
 use super::routes::Routes;
 use super::undelivered::Undelivered;
-use crate::config::Config;
+use crate::config::{Config, Engine};
 
 /// All of it. Dropping it closes every socket.
 #[derive(Debug)]
 pub(super) struct Bridge {
     pub(super) front: Front,
+    /// Counts what did not have to be sent.
+    pub(super) meter: Meter,
     /// Shared with the list of agents.
     pub(super) routes: Arc<Mutex<Routes>>,
     fleet: Option<Arc<Fleet>>,
@@ -43,10 +47,17 @@ impl Bridge {
         listens: &mut Listens,
         tasks: (&TaskTracker, &CancellationToken),
     ) -> Result<Self, BuildError> {
-        let context = route_context(config, bus, budget, registry)?;
-        let mut routes = Routes::default();
+        let meter = Meter::default();
+        meter.register(registry);
+        let mut context = route_context(config, bus, budget, registry)?;
+        context.health = health(config, bus, &meter, registry, tasks)?;
+        let mut routes = Routes::new(meter.clone());
         let (fleet, discovery) = if config.discovery.enabled {
             let (fleet, discovery, listener) = fleet::start(config, &context, registry, tasks).await?;
+            if let Some(health) = &context.health {
+                let registered = discovery.clone();
+                health.set_kinds(move |name| registered.kind_of(name));
+            }
             listens.add("discovery", reached_at(&config.discovery.listen, &listener), "agents register here");
             (Some(fleet), Some((discovery, listener)))
         } else {
@@ -59,7 +70,7 @@ impl Bridge {
             routes.open(&context, config, route, listens).await?;
         }
         let routes = Arc::new(Mutex::new(routes));
-        Ok(Self { front: context.front, routes, fleet, discovery })
+        Ok(Self { front: context.front, meter, routes, fleet, discovery })
     }
 
     /// Says goodbye to the sidecars of other machines.
@@ -146,6 +157,23 @@ impl Bridge {
     }
 }
 
+/// What answers polls of agents of other machines, where there can be some.
+fn health(
+    config: &Config,
+    bus: &Bus,
+    meter: &Meter,
+    registry: &mut Registry,
+    (tracker, token): (&TaskTracker, &CancellationToken),
+) -> Result<Option<Health>, BuildError> {
+    if !config.health.enabled || config.bus.engine == Engine::Embedded {
+        return Ok(None);
+    }
+    let metrics = HealthMetrics::default();
+    metrics.register(registry);
+    let health = Health::start(bus, config.health.config.clone(), (meter.clone(), metrics), tracker, token.clone());
+    health.map(Some).map_err(|error| BuildError::setting(config, "health.enabled", &error))
+}
+
 fn route_context(config: &Config, bus: &Bus, budget: &Budget, registry: &mut Registry) -> Result<RouteContext, BuildError> {
     let limit = MessageLimit::new(config.bus.payload_max).map_err(|error| BuildError::setting(config, "bus.payload_max", &error))?;
     let defaults = FrontConfig::default();
@@ -167,5 +195,5 @@ fn route_context(config: &Config, bus: &Bus, budget: &Budget, registry: &mut Reg
     front_metrics.register(registry);
     let metrics = RouteMetrics::default();
     metrics.register(registry);
-    Ok(RouteContext { bus: bus.clone(), front: Front::new(front_config, front_metrics), metrics })
+    Ok(RouteContext { bus: bus.clone(), front: Front::new(front_config, front_metrics), metrics, health: None })
 }

@@ -72,6 +72,7 @@ impl App {
         let bridge = Bridge::build(config, (&bus, &budget), &mut registry, &mut listens, (&tracker, &token)).await?;
         let sources = api::Sources {
             agents: bridge.agents_source(),
+            meter: bridge.meter.clone(),
             peers: PeersSource {
                 front: bridge.front.clone(),
                 budget,

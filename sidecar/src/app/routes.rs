@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use myelin_bridge_zmq::front::{BindError, Connector, Endpoint, FrontConfig, Listener};
+use myelin_bridge_zmq::meter::Meter;
 use myelin_bridge_zmq::routes::pair::{Pair, Side as PairSide};
 use myelin_bridge_zmq::routes::pipeline::{DurableConfig, Pipeline};
 use myelin_bridge_zmq::routes::service::{OnCallerGone, QueueBounds, Service, ServiceConfig};
-use myelin_bridge_zmq::routes::{RouteContext, RouteError, topic::Topic};
+use myelin_bridge_zmq::routes::topic::{Thinning, Topic};
+use myelin_bridge_zmq::routes::{RouteContext, RouteError};
 
 use super::agents::AgentEntry;
 use super::error::BuildError;
@@ -18,6 +20,8 @@ use crate::config::{Config, Keeping, Linger, Overrides, Role, Route, RouteKind, 
 /// Everything that routes keep open. Dropping it closes them.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
+    /// Counts what topics do not pass on.
+    meter: Meter,
     routes: Vec<(Route, Handle)>,
     listeners: Vec<Listener>,
     connectors: Vec<Connector>,
@@ -35,7 +39,7 @@ enum Handle {
 const ROLES: &str = "a route has no other roles than those of its kind";
 
 impl Handle {
-    async fn new(context: &RouteContext, config: &Config, route: &Route) -> Result<Self, RouteError> {
+    async fn new(context: &RouteContext, config: &Config, route: &Route, meter: &Meter) -> Result<Self, RouteError> {
         let waiting = QueueBounds { bytes_max: config.limits.queue_bytes, requests_max: config.limits.queue_messages };
         Ok(match &route.kind {
             RouteKind::Service { window, on_caller_gone, fail_fast, dead_letter_requests, .. } => {
@@ -48,7 +52,12 @@ impl Handle {
                 let settings = ServiceConfig { window: *window as usize, on_caller_gone, waiting, fail_fast, dead_letter_requests };
                 Self::Service(Service::new(context, &route.name, settings)?)
             }
-            RouteKind::Topic { overflow, .. } => Self::Topic(Topic::new(context, &route.name, overflow.unwrap_or(config.bus.overflow))?),
+            RouteKind::Topic { overflow, thinning, .. } => {
+                let topic = Topic::new(context, &route.name, overflow.unwrap_or(config.bus.overflow))?;
+                let masks = config.health.config.masks.clone();
+                let thin = |topic: Topic| topic.thinned(Thinning { at_most_every: thinning.at_most_every, masks, meter: meter.clone() });
+                Self::Topic(if *thinning == crate::config::Thinning::default() { topic } else { thin(topic) })
+            }
             RouteKind::Pipeline { keeping, .. } => Self::Pipeline(Arc::new(if keeping.durable.unwrap_or(config.store.enabled) {
                 Pipeline::durable(context, &route.name, kept(keeping)).await?
             } else {
@@ -88,6 +97,11 @@ impl Handle {
 }
 
 impl Routes {
+    /// None yet.
+    pub(super) fn new(meter: Meter) -> Self {
+        Self { meter, ..Self::default() }
+    }
+
     /// Opens one configured route.
     pub(super) async fn open(
         &mut self,
@@ -97,7 +111,7 @@ impl Routes {
         listens: &mut Listens,
     ) -> Result<(), BuildError> {
         let secured = if route.security.is_empty() { context.clone() } else { secured(context, config, route)? };
-        let handle = Handle::new(&secured, config, route).await.map_err(|error| BuildError::Setting {
+        let handle = Handle::new(&secured, config, route, &self.meter).await.map_err(|error| BuildError::Setting {
             place: route.origin.prefix(),
             setting: format!("route {:?}", route.name),
             reason: with_causes(&error),
@@ -133,6 +147,7 @@ impl Routes {
                 publishers: side("hub.publishers", &config.hub.publishers),
                 subscribers: side("hub.subscribers", &config.hub.subscribers),
                 overflow: None,
+                thinning: crate::config::Thinning::default(),
             },
             security: Overrides::default(),
             origin: config.settings.origin("hub.enabled").clone(),

@@ -163,8 +163,10 @@ fn route_json(route: &crate::config::Route) -> Json {
             entry["on_caller_gone"] = json!(on_caller_gone.as_str());
             entry["fail_fast"] = json!(fail_fast);
         }
-        RouteKind::Topic { overflow, .. } => {
+        RouteKind::Topic { overflow, thinning, .. } => {
             entry["overflow"] = json!(overflow.map(myelin_bus::Overflow::as_str));
+            entry["on_change"] = json!(thinning.on_change);
+            entry["at_most_every"] = json!(thinning.at_most_every.map(crate::config::show_duration));
         }
         RouteKind::Pipeline { keeping, .. } => {
             let duration = |time: Option<std::time::Duration>| time.map(crate::config::show_duration);

@@ -21,6 +21,7 @@ mod server;
 mod stream;
 mod streams;
 mod sub;
+mod traffic;
 mod zmq;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ enum Verb {
     Reply(reply::Args),
     Agents(agents::Args),
     Zmq(zmq::Args),
+    Traffic(traffic::Args),
     Stream(stream::Args),
     Consumer(consumer::Args),
     Dlq(dlq::Args),
@@ -96,6 +98,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Reply(args) => server::block_on(reply::run(args)),
         Verb::Agents(args) => server::block_on(agents::run(args)),
         Verb::Zmq(args) => server::block_on(zmq::run(args)),
+        Verb::Traffic(args) => server::block_on(traffic::run(args)),
         Verb::Stream(args) => server::block_on(stream::run(args)),
         Verb::Consumer(args) => server::block_on(consumer::run(args)),
         Verb::Dlq(args) => server::block_on(dlq::run(args)),

@@ -114,6 +114,12 @@ pub(crate) const KEYS: &[Key] = &[
     key("hub.enabled", "MYELIN_HUB_ENABLED", Kind::Bool, "true"),
     key("hub.publishers", "MYELIN_HUB_PUBLISHERS", Kind::Bind, "tcp://127.0.0.1:5559"),
     key("hub.subscribers", "MYELIN_HUB_SUBSCRIBERS", Kind::Bind, "tcp://127.0.0.1:5560"),
+    key("health.enabled", "MYELIN_HEALTH_ENABLED", Kind::Bool, "true"),
+    // The bridge takes no other; five seconds is what agents' own pollers wait for an answer.
+    key("health.bound", "MYELIN_HEALTH_BOUND", duration(1_000, 60_000), "5s"),
+    key("health.polls", "MYELIN_HEALTH_POLLS", Kind::Polls, "action=ping, action=health, action=health_check"),
+    key("health.volatile", "MYELIN_HEALTH_VOLATILE", Kind::Members, "timestamp, uptime, active_threads"),
+    key("health.tolerance", "MYELIN_HEALTH_TOLERANCE", Kind::Tolerances, ""),
     key("security.mechanism", "MYELIN_SECURITY_MECHANISM", Kind::Choice(MECHANISMS), "null"),
     key("security.insecure", "MYELIN_SECURITY_INSECURE", Kind::Bool, "false"),
     key("security.users", "MYELIN_SECURITY_USERS", Kind::File, ""),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use myelin_bus::Overflow;
 
 use super::endpoint::Endpoint;
+use super::health::Thinning;
 use super::origin::Origin;
 use super::settings::Overrides;
 use super::value::Value;
@@ -39,7 +40,13 @@ pub(crate) enum RouteKind {
         dead_letter_requests: bool,
     },
     /// PUB agents reach SUB agents.
-    Topic { publishers: Side, subscribers: Side, overflow: Option<Overflow> },
+    Topic {
+        publishers: Side,
+        subscribers: Side,
+        overflow: Option<Overflow>,
+        /// Which messages are not passed on.
+        thinning: Thinning,
+    },
     /// PUSH agents reach PULL agents. A full queue or stream always holds the producers back, as a PUSH socket would.
     Pipeline { producers: Side, consumers: Side, keeping: Keeping },
     /// One PAIR agent talks to one PAIR agent.

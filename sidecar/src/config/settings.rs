@@ -141,6 +141,11 @@ impl Settings {
         if let Value::Servers(servers) = self.value(path) { servers.clone() } else { unreachable!("{KIND}") }
     }
 
+    /// Polls, members or tolerances.
+    pub(crate) fn texts(&self, path: &str) -> Vec<String> {
+        if let Value::Texts(texts) = self.value(path) { texts.clone() } else { unreachable!("{KIND}") }
+    }
+
     pub(crate) fn name(&self, path: &str) -> Option<String> {
         if let Value::Name(name) = self.value(path) { name.clone() } else { unreachable!("{KIND}") }
     }

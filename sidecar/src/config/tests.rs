@@ -34,7 +34,7 @@ fn names_are_unique_and_every_key_has_a_section() {
         assert!(KEYS[..index].iter().all(|other| other.path != key.path && other.env != key.env), "{}", key.path);
         assert!(key.path.contains('.') && key.env.starts_with("MYELIN_"));
     }
-    assert_eq!(keys::sections(), ["serve", "bus", "nats", "store", "memory", "discovery", "hub", "security", "limits"]);
+    assert_eq!(keys::sections(), ["serve", "bus", "nats", "store", "memory", "discovery", "hub", "health", "security", "limits"]);
 }
 
 #[test]
@@ -79,6 +79,23 @@ fn each_fault_is_one_line_with_file_line_and_key() {
         ),
         ("[limits]\nconnections = 0", "m.toml:2: limits.connections: 0 is out of range, allowed is 1 to 1000000"),
         ("[limits]\nconnections = -5", "m.toml:2: limits.connections: -5 is out of range, allowed is 1 to 1000000"),
+        (
+            "[health]\npolls = ['ping']",
+            "m.toml:2: health.polls: \"ping\" is not a list of polls, such as [\"action=ping\"] for JSON objects with that member, or ['\"ping\"'], with quotes of its own, for exactly that text",
+        ),
+        (
+            "[health]\nvolatile = 3",
+            "m.toml:2: health.volatile: expected a list of names of JSON members, such as [\"timestamp\"], found the number 3",
+        ),
+        (
+            "[health]\ntolerance = ['cpu=0']",
+            "m.toml:2: health.tolerance: \"cpu=0\" is not a list of names of JSON members with a number above zero, such as [\"cpu_percent=5\"]",
+        ),
+        ("[health]\nbound = '100ms'", "m.toml:2: health.bound: 100ms is out of range, allowed is 1s to 1m"),
+        (
+            "[[route]]\nname = 'a'\nkind = 'topic'\nat_most_every = 'x'",
+            "m.toml:4: route \"a\".at_most_every: \"x\" is not a duration with a unit, such as \"500ms\", \"5s\" or \"2m\"",
+        ),
         ("serve = 3", "m.toml:1: serve: expected the section [serve], found the number 3"),
         ("[route]\nname = 'a'", "m.toml:1: route: expected [[route]] with double brackets, found a table"),
         ("[[route]]\nkind = 'topic'", "m.toml:1: route[0].name: missing, each route needs a unique name"),

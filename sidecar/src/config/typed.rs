@@ -8,6 +8,7 @@ use std::time::Duration;
 use myelin_bus::Overflow;
 
 use super::endpoint::Endpoint;
+use super::health::Health;
 use super::memory::Memory;
 use super::route::Route;
 use super::security::Security;
@@ -23,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) memory: Memory,
     pub(crate) discovery: Discovery,
     pub(crate) hub: Hub,
+    pub(crate) health: Health,
     pub(crate) security: Security,
     pub(crate) limits: Limits,
     pub(crate) routes: Vec<Route>,
@@ -170,6 +172,7 @@ impl Config {
                 publishers: settings.bind("hub.publishers"),
                 subscribers: settings.bind("hub.subscribers"),
             },
+            health: Health::new(&settings),
             security: Security::new(&settings),
             limits: Limits {
                 connections: settings.number("limits.connections"),

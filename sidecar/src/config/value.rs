@@ -9,6 +9,7 @@ use myelin_bridge_zmq::discovery::address::AllowedHost;
 
 use super::endpoint::{self, Endpoint};
 use super::error::Problem;
+use super::health;
 use super::suggest::nearest;
 use super::text::{parse_duration, parse_size, show_duration, show_size};
 
@@ -50,6 +51,12 @@ pub(crate) enum Kind {
     RedisServers,
     /// A name on one line; the empty text means "not set".
     Name,
+    /// A list of requests that are polls.
+    Polls,
+    /// A list of names of JSON members.
+    Members,
+    /// A list of names of JSON members, each with a number.
+    Tolerances,
 }
 
 /// A name that the system would choose, `ipc://*`, is no use: nobody could know it.
@@ -69,9 +76,14 @@ pub(crate) enum Value {
     Choice(&'static str),
     Host(Option<String>),
     Hosts(Vec<String>),
-    Ports { first: u16, last: u16 },
+    Ports {
+        first: u16,
+        last: u16,
+    },
     Servers(Vec<String>),
     Name(Option<String>),
+    /// Polls, members or tolerances.
+    Texts(Vec<String>),
 }
 
 /// A value before it is checked: what TOML, an environment variable or a flag can hold.
@@ -109,6 +121,9 @@ impl Kind {
             Self::Servers => "a list of servers, such as [\"nats://10.0.0.7:4222\", \"tls://nats.example:4222\"]; who we are stands in keys of its own".into(),
             Self::RedisServers => "a list of servers, such as [\"redis://10.0.0.7:6379\"] or [\"rediss://redis.example:6379\"]; who we are stands in keys of its own".into(),
             Self::Name => "a name on one line".into(),
+            Self::Polls => health::POLLS_EXPECTED.into(),
+            Self::Members => health::MEMBERS_EXPECTED.into(),
+            Self::Tolerances => health::TOLERANCES_EXPECTED.into(),
         }
     }
 
@@ -126,6 +141,10 @@ impl Kind {
             (Self::Servers | Self::RedisServers, Raw::Texts(servers)) => self.servers(servers.iter().map(String::as_str)),
             (Self::Servers | Self::RedisServers, Raw::Text(text)) => {
                 self.servers(text.split(',').map(str::trim).filter(|server| !server.is_empty()))
+            }
+            (Self::Polls | Self::Members | Self::Tolerances, Raw::Texts(texts)) => self.texts(texts.iter().map(String::as_str)),
+            (Self::Polls | Self::Members | Self::Tolerances, Raw::Text(text)) => {
+                self.texts(text.split(',').map(str::trim).filter(|text| !text.is_empty()))
             }
             (_, Raw::Text(text)) => self.text(text.trim()),
             (_, other) => Err(Problem::WrongType { expected: self.expected(), found: other.describe() }),
@@ -168,7 +187,7 @@ impl Kind {
             Self::Host => (text.is_empty() || is_host(text)).then(|| Value::Host((!text.is_empty()).then(|| text.to_owned()))),
             Self::Ports => return self.ports(text),
             Self::Name => (!text.contains(char::is_control)).then(|| Value::Name((!text.is_empty()).then(|| text.to_owned()))),
-            Self::Hosts | Self::Servers | Self::RedisServers => None,
+            Self::Hosts | Self::Servers | Self::RedisServers | Self::Polls | Self::Members | Self::Tolerances => None,
         };
         value.ok_or_else(|| self.bad(text))
     }
@@ -200,6 +219,15 @@ impl Kind {
         }
     }
 
+    fn texts<'a>(self, texts: impl Iterator<Item = &'a str>) -> Result<Value, Problem> {
+        let is_good = match self {
+            Self::Polls => health::is_poll,
+            Self::Members => health::is_member,
+            _ => health::is_tolerance,
+        };
+        texts.map(|text| if is_good(text) { Ok(text.to_owned()) } else { Err(self.bad(text)) }).collect::<Result<_, _>>().map(Value::Texts)
+    }
+
     fn hosts<'a>(self, hosts: impl Iterator<Item = &'a str>) -> Result<Value, Problem> {
         hosts
             .map(|host| if host.parse::<AllowedHost>().is_ok() { Ok(host.to_owned()) } else { Err(self.bad(host)) })
@@ -229,7 +257,7 @@ impl Value {
         match self {
             Self::Bool(on) => (*on).into(),
             Self::Count(number) | Self::Size(number) => (*number).into(),
-            Self::Hosts(texts) | Self::Servers(texts) => texts.clone().into(),
+            Self::Hosts(texts) | Self::Servers(texts) | Self::Texts(texts) => texts.clone().into(),
             other => other.to_string().into(),
         }
     }
@@ -280,7 +308,7 @@ impl fmt::Display for Value {
             Self::Count(count) => write!(f, "{count}"),
             Self::Choice(name) => f.write_str(name),
             Self::Host(text) | Self::Name(text) => f.write_str(text.as_deref().unwrap_or("")),
-            Self::Hosts(texts) | Self::Servers(texts) => write!(f, "[{}]", texts.join(", ")),
+            Self::Hosts(texts) | Self::Servers(texts) | Self::Texts(texts) => write!(f, "[{}]", texts.join(", ")),
             Self::Ports { first, last } => write!(f, "{first}-{last}"),
         }
     }

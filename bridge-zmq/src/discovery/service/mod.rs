@@ -193,6 +193,13 @@ impl Discovery {
         self.inner.registry.lock().agents().cloned().collect()
     }
 
+    /// What kind of agent registered under a name, as it said itself.
+    #[must_use]
+    pub fn kind_of(&self, name: &str) -> Option<String> {
+        let kind = self.inner.registry.lock().get(name)?.card.agent_type.clone();
+        super::json::read_str(&kind).ok()?.as_text()?.decode()
+    }
+
     /// How discovery is.
     pub fn health(&self) -> answer::Health {
         let registry = self.inner.registry.lock();

@@ -36,6 +36,7 @@ fn fleet(reconnect: ReconnectConfig) -> Arc<Fleet> {
         bus: Bus::embedded(EmbeddedConfig::default()),
         front: Front::new(FrontConfig { reconnect, ..FrontConfig::default() }, Metrics::default()),
         metrics: RouteMetrics::default(),
+        health: None,
     };
     let config = FleetConfig { host: [127, 0, 0, 1].into(), ports: 17_000..=21_999, service: ServiceConfig::default() };
     Fleet::new(&context, config)

@@ -19,6 +19,7 @@ use super::pool::{Placed, Placement, Pool, ReplicaId, ReplicaKind};
 use super::request::{Correlation, Owed, Request, correlation_frame, split_correlation};
 use super::sessions::Sessions;
 use crate::front::{DisconnectReason, Endpoint, Peer, SocketType};
+use crate::health::{Place, Serving, Sole};
 use crate::metrics::DropCause;
 
 /// All agents that serve one service on this machine.
@@ -38,6 +39,8 @@ pub(super) struct Agents {
     anonymous: AtomicU64,
     /// Other machines serve it too.
     is_elsewhere: AtomicBool,
+    /// Told of agents, for polls of other machines.
+    place: Option<Arc<Place>>,
 }
 
 /// Lock order: `state` first, then whatever an outlet or the watch over requests locks; nothing is sent while it is held.
@@ -70,7 +73,8 @@ impl Agents {
         letters: Option<Arc<DeadLetters>>,
         on_bus: Arc<OnBus>,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|this| Self {
+        let place = context.health.as_ref().map(|health| health.place(name));
+        let agents = Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             name: name.to_owned(),
             context,
@@ -86,7 +90,18 @@ impl Agents {
             on_bus,
             anonymous: AtomicU64::new(0),
             is_elsewhere: AtomicBool::new(false),
-        })
+            place,
+        });
+        if let Some(place) = &agents.place {
+            let serving: Weak<Self> = Arc::downgrade(&agents);
+            place.serve(serving);
+        }
+        agents
+    }
+
+    /// What the service has to do with polls.
+    pub(super) fn place(&self) -> Option<Arc<Place>> {
+        self.place.clone()
     }
 
     pub(super) fn connected(&self) -> usize {
@@ -291,6 +306,25 @@ impl InlineHandler for Handler {
     }
 }
 
+impl Serving for Agents {
+    fn sole(&self) -> Sole {
+        let state = self.state.lock();
+        let mut links = state.links.values();
+        match (links.next(), links.next()) {
+            (None, _) => Sole::Nobody,
+            // What the route says in place of an agent must not be taken for its word.
+            (Some(Link::Rep(_)), None) if self.config.fail_fast.is_none() => Sole::Rep,
+            (Some(_), None) => Sole::Unfit,
+            (Some(_), Some(_)) => Sole::Several,
+        }
+    }
+
+    fn check(&self, request: Frames, reply: ReplyTo) {
+        // Whoever asks here waits for the answer before it asks again.
+        drop(self.submit(Request { body: Body::Frames(request), reply: Some(reply) }));
+    }
+}
+
 impl Agents {
     /// An agent is there. `at` is where a ROUTER listens: each of its callers gets a connection of its own to it.
     pub(super) fn attached(&self, peer: &Arc<Peer>, at: &Endpoint) {
@@ -310,6 +344,9 @@ impl Agents {
         drop(state);
         if is_new {
             self.on_bus.attached();
+            if let Some(place) = &self.place {
+                place.attached();
+            }
         }
         for dispatch in dispatches {
             drop(self.send(dispatch));
@@ -338,6 +375,9 @@ impl Agents {
             return;
         }
         self.on_bus.detached();
+        if let Some(place) = &self.place {
+            place.detached();
+        }
         tracing::info!(service = self.name, agent = %peer.remote(), %reason, unanswered = lost.len(), "agent detached");
         self.abandon(abandoned);
         self.context.metrics.requests_unanswered.inc_by(lost.len() as u64);

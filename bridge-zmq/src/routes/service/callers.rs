@@ -16,7 +16,8 @@ use super::agents::Agents;
 use super::dead_letters::DeadLetters;
 use super::request::envelope;
 use super::way::{Address, Fail, Way};
-use crate::front::{DisconnectReason, Peer, PeerHandler, SubscriptionChange};
+use crate::front::{DisconnectReason, HealthPage, Peer, PeerHandler, SubscriptionChange};
+use crate::health::Place;
 
 /// All callers of one service on this machine.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct Callers {
     config: Arc<ServiceConfig>,
     /// Where requests without a reply are kept.
     letters: Option<Arc<DeadLetters>>,
+    /// Knows what agents elsewhere answer to polls.
+    place: Option<Arc<Place>>,
     connections: Mutex<HashMap<u64, Connection>>,
 }
 
@@ -55,7 +58,24 @@ impl Callers {
         config: Arc<ServiceConfig>,
         letters: Option<Arc<DeadLetters>>,
     ) -> Self {
-        Self { context, publisher, agents, config, letters, connections: Mutex::new(HashMap::new()) }
+        let place = agents.place();
+        Self { context, publisher, agents, config, letters, place, connections: Mutex::new(HashMap::new()) }
+    }
+
+    /// Answers a poll of an agent elsewhere, if its answer is known. Not while anything else of the connection waits: its answer comes first.
+    fn answer(&self, peer: &Peer, way: &Way, body: &Body) -> bool {
+        let (Some(place), Body::Frames(request)) = (&self.place, body) else { return false };
+        if way.open.load(Ordering::Relaxed) > 0 {
+            return false;
+        }
+        let Some((reply, saved)) = place.answer(request) else { return false };
+        if peer.send(&reply).accepted > 0 {
+            self.context.metrics.replies.inc();
+            saved.count(!way.was_polled.swap(true, Ordering::Relaxed));
+        } else {
+            self.context.metrics.replies_late.inc();
+        }
+        true
     }
 
     /// A reply address for this request alone, where it is watched or the route may have to answer it.
@@ -110,6 +130,9 @@ impl PeerHandler for Callers {
         self.context.metrics.requests.inc_by(batch.len() as u64);
         let mut pressure = None;
         for body in batch.drain(..) {
+            if self.answer(peer, &address.way, &body) {
+                continue;
+            }
             let own = caller.as_ref().map(|caller| self.address_of(peer, caller, &address.way.open, &body));
             pressure = self.request(body, own.as_ref().unwrap_or(&address)).or(pressure);
         }
@@ -117,6 +140,10 @@ impl PeerHandler for Callers {
     }
 
     fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}
+
+    fn health_page(&self, request_bytes: usize) -> Option<HealthPage> {
+        self.place.as_ref()?.page(request_bytes)
+    }
 
     fn disconnected(&self, peer: &Arc<Peer>, _reason: &DisconnectReason) {
         let left = self.connections.lock().remove(&peer.id().get());

@@ -25,6 +25,8 @@ pub(super) struct Way {
     pub(super) watched: Option<(Arc<DeadLetters>, Key)>,
     /// What the route answers that request in place of an agent.
     pub(super) fail: Option<Fail>,
+    /// A poll of the connection was answered without its agent.
+    pub(super) was_polled: AtomicBool,
     has_answered: AtomicBool,
 }
 
@@ -46,7 +48,16 @@ impl Way {
     /// To the connection, for any request of it.
     pub(super) fn new(peer: &Arc<Peer>, context: &RouteContext, open: Arc<AtomicI64>) -> Self {
         let connection = Arc::downgrade(peer);
-        Self { connection, metrics: context.metrics.clone(), open, watched: None, fail: None, has_answered: AtomicBool::new(false) }
+        let metrics = context.metrics.clone();
+        Self {
+            connection,
+            metrics,
+            open,
+            watched: None,
+            fail: None,
+            was_polled: AtomicBool::new(false),
+            has_answered: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn address(self, caller: Caller) -> Address {

@@ -15,6 +15,7 @@
 mod audience;
 mod prefixes;
 mod subscribers;
+mod thinning;
 
 use std::sync::Arc;
 
@@ -22,8 +23,11 @@ use bytes::Bytes;
 use myelin_bus::outlet::OutletConfig;
 use myelin_bus::wire::{Body, Subject};
 use myelin_bus::{Overflow, Pressure, Publisher};
+use tokio::time::Instant;
 
 use self::audience::Audience;
+use self::thinning::Thinner;
+pub use self::thinning::Thinning;
 use super::{RouteContext, RouteError};
 use crate::front::{BindError, Connector, DisconnectReason, Endpoint, Listener, Peer, PeerHandler, SocketType, SubscriptionChange};
 
@@ -53,11 +57,19 @@ impl Topic {
         let subject = super::subject("topic", name)?;
         let context = context.for_route(name).with_queue(OutletConfig { overflow, ..context.front.config().queue });
         Ok(Self {
-            publishers: Arc::new(Publishers { publisher: context.bus.publisher(subject.clone()) }),
+            publishers: Arc::new(Publishers { publisher: context.bus.publisher(subject.clone()), thinner: None }),
             audience: Arc::new(Audience::new(&context, subject.clone())),
             subject,
             context,
         })
+    }
+
+    /// The same topic, which does not pass on what says nothing new. To be called before its first socket is opened.
+    #[must_use]
+    pub fn thinned(mut self, thinning: Thinning) -> Self {
+        let publisher = self.context.bus.publisher(self.subject.clone());
+        self.publishers = Arc::new(Publishers { publisher, thinner: Some(Thinner::new(thinning)) });
+        self
     }
 
     /// The subject on the bus.
@@ -105,6 +117,8 @@ impl Topic {
 #[derive(Debug)]
 struct Publishers {
     publisher: Publisher,
+    /// Knows what was said before; none where everything is passed on.
+    thinner: Option<Thinner>,
 }
 
 impl PeerHandler for Publishers {
@@ -113,11 +127,18 @@ impl PeerHandler for Publishers {
         peer.subscribe(b"");
     }
 
-    fn received(&self, _peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
+    fn received(&self, peer: &Arc<Peer>, batch: &mut Vec<Body>) -> Option<Pressure> {
+        if let Some(thinner) = &self.thinner {
+            thinner.thin(peer.id().get(), batch, Instant::now());
+        }
         self.publisher.publish_batch(batch).pressure
     }
 
     fn subscription(&self, _peer: &Arc<Peer>, _change: SubscriptionChange, _prefix: Bytes) {}
 
-    fn disconnected(&self, _peer: &Arc<Peer>, _reason: &DisconnectReason) {}
+    fn disconnected(&self, peer: &Arc<Peer>, _reason: &DisconnectReason) {
+        if let Some(thinner) = &self.thinner {
+            thinner.forget(peer.id().get());
+        }
+    }
 }

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::{Reader, describe, entries, raw};
 use crate::config::endpoint::Endpoint;
 use crate::config::error::Problem;
+use crate::config::health::Thinning;
 use crate::config::keys;
 use crate::config::route::{Keeping, Linger, Route, RouteKind, Side};
 use crate::config::settings::Overrides;
@@ -23,6 +24,9 @@ const DELIVERIES_MAX: u64 = 1_000;
 
 /// Shorter than a moment of a busy machine, and every consumer would seem to hang.
 const ACK_WAIT_MIN: Duration = Duration::from_millis(100);
+
+/// What is passed on more often need not be thinned.
+const THINNED_MIN: Duration = Duration::from_millis(100);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Each costs about 150 bytes of memory: 15 GB.
@@ -50,7 +54,7 @@ impl Reader<'_> {
         let name = self.required(table, at, &label, "name", "each route needs a unique name");
         let fields: &[&str] = match kind_name.as_deref() {
             Some("service") => &["callers", "agents", "window", "on_caller_gone", "fail_fast", "dead_letter_requests"],
-            Some("topic") => &["publishers", "subscribers", "overflow"],
+            Some("topic") => &["publishers", "subscribers", "overflow", "on_change", "at_most_every"],
             Some("pipeline") => {
                 &["producers", "consumers", "durable", "deliveries_max", "ack_wait", "messages_max", "bytes_max", "age_max"]
             }
@@ -75,13 +79,14 @@ impl Reader<'_> {
         if self.errors.len() > errors_before {
             return None;
         }
-        let Fields { sides: [first, second], window, on_caller_gone, fail_fast, overflow, keeping, dead_letter_requests, .. } = fields;
+        let Fields { sides: [first, second], window, on_caller_gone, fail_fast, overflow, thinning, keeping, dead_letter_requests, .. } =
+            fields;
         let kind = match kind_name.as_deref() {
             Some("service") => {
                 let window = window.unwrap_or(1);
                 RouteKind::Service { callers: first, agents: second, window, on_caller_gone, fail_fast, dead_letter_requests }
             }
-            Some("topic") => RouteKind::Topic { publishers: first, subscribers: second, overflow },
+            Some("topic") => RouteKind::Topic { publishers: first, subscribers: second, overflow, thinning },
             Some("pair") => RouteKind::Pair { a: first, b: second },
             _ => RouteKind::Pipeline { producers: first, consumers: second, keeping },
         };
@@ -102,7 +107,8 @@ impl Reader<'_> {
             "window" => Kind::Count { min: 1, max: WINDOW_MAX },
             "on_caller_gone" => Kind::Choice(&["deliver", "drop"]),
             "overflow" => Kind::Choice(keys::OVERFLOWS),
-            "durable" | "dead_letter_requests" => Kind::Bool,
+            "durable" | "dead_letter_requests" | "on_change" => Kind::Bool,
+            "at_most_every" => Kind::Duration { min: THINNED_MIN, max: DAY },
             "deliveries_max" => Kind::Count { min: 1, max: DELIVERIES_MAX },
             "ack_wait" => Kind::Duration { min: ACK_WAIT_MIN, max: DAY },
             "messages_max" => Kind::Count { min: 1, max: MESSAGES_MAX },
@@ -121,6 +127,8 @@ impl Reader<'_> {
         };
         match kind.check(&raw(value.get_ref())) {
             Ok(found) if fields.keeping.set(key, &found) => {}
+            Ok(Value::Bool(on)) if key == "on_change" => fields.thinning.on_change = on,
+            Ok(Value::Duration(every)) if key == "at_most_every" => fields.thinning.at_most_every = Some(every),
             Ok(Value::Bool(on)) => fields.dead_letter_requests = on,
             Ok(Value::Count(window)) => fields.window = u32::try_from(window).ok(),
             Ok(Value::Choice("drop")) => fields.on_caller_gone = Linger::Drop,
@@ -224,6 +232,7 @@ struct Fields<'a> {
     on_caller_gone: Linger,
     fail_fast: Option<String>,
     overflow: Option<Overflow>,
+    thinning: Thinning,
     keeping: Keeping,
     dead_letter_requests: bool,
 }

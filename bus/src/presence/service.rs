@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use super::core::Core;
 use super::message::{Message, encode};
@@ -26,6 +27,8 @@ pub(crate) struct Service {
     pub(super) hub: Arc<Hub>,
     /// They do not keep the bus: it keeps them.
     _ears: [InlineSubscription; 2],
+    /// The one task, which ends with the guard.
+    tracker: TaskTracker,
     _ending: DropGuard,
 }
 
@@ -66,10 +69,10 @@ impl Service {
         });
         let ears = ears::listen(bus, &hub)?;
         let speaking = speaker::speak(Arc::clone(&hub), bus.downgrade(), bus.ups());
-        // Its owner is the guard, with which it ends.
-        drop(tokio::spawn(hub.token.clone().run_until_cancelled_owned(speaking)));
+        let tracker = TaskTracker::new();
+        tracker.spawn(hub.token.clone().run_until_cancelled_owned(speaking));
         let ending = hub.token.clone().drop_guard();
-        Ok(Self { hub, _ears: ears, _ending: ending })
+        Ok(Self { hub, _ears: ears, tracker, _ending: ending })
     }
 
     /// Says goodbye; nothing more is said after that.
@@ -83,6 +86,8 @@ impl Service {
             bus.flush().await;
         }
         self.hub.end();
+        self.tracker.close();
+        self.tracker.wait().await;
     }
 }
 

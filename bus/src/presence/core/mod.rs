@@ -9,8 +9,12 @@ mod events;
 #[cfg(test)]
 mod model;
 mod own;
+mod own_agent;
+mod peer;
 mod peers;
 mod pull;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -10,10 +10,11 @@ use std::time::Duration;
 use fastrand::Rng;
 use tokio::time::Instant;
 
-use super::super::message::{Head, ITEMS_BYTES, Item, List, Told, item_len};
+use super::super::message::{Head, ITEMS_BYTES, Item, List, item_len};
 use super::super::{Agent, AgentCard, Axes, NodeId, Reason, State};
 use super::digest::Digest;
 use super::events::Events;
+use super::own_agent::OwnAgent;
 use super::{Evidence, Limits, Timing};
 use crate::wire::AgentId;
 
@@ -72,19 +73,6 @@ pub(super) enum Say {
     Hello(Head),
     List(Head, List),
     Beat(Head),
-}
-
-#[derive(Debug, Clone)]
-struct OwnAgent {
-    card: Arc<AgentCard>,
-    card_version: u64,
-    version: u64,
-    incarnation: u64,
-    state: State,
-    reason: Reason,
-    since: Instant,
-    axes: Axes,
-    lost: Option<Instant>,
 }
 
 impl Own {
@@ -225,7 +213,7 @@ impl Own {
             // It lives again.
             return;
         };
-        events.change(Some(agent.seen(self)), None);
+        events.change(Some(agent.seen(self.node, &self.machine)), None);
         if let Some(agent) = self.agents.remove(&id) {
             self.digest.remove(&id, agent.incarnation, agent.version);
             self.log.remove(&agent.version);
@@ -251,7 +239,7 @@ impl Own {
             self.losing.pop_first();
             let lost = at - self.timing.lost_grace;
             let Some(agent) = self.agents.get(&id).filter(|agent| agent.lost == Some(lost)) else { continue };
-            let (incarnation, before) = (agent.incarnation, agent.seen(self));
+            let (incarnation, before) = (agent.incarnation, agent.seen(self.node, &self.machine));
             self.change(&id, incarnation, |agent| agent.enter(State::Dead, Reason::ConnectionLost, now));
             self.bury(&id, now);
             events.change(Some(before), self.agent(id.as_str()));
@@ -358,11 +346,11 @@ impl Own {
     }
 
     pub(super) fn agents(&self) -> impl Iterator<Item = Agent> {
-        self.agents.values().map(|agent| agent.seen(self))
+        self.agents.values().map(|agent| agent.seen(self.node, &self.machine))
     }
 
     pub(super) fn agent(&self, id: &str) -> Option<Agent> {
-        self.agents.get(id).map(|agent| agent.seen(self))
+        self.agents.get(id).map(|agent| agent.seen(self.node, &self.machine))
     }
 
     /// Who has agents, or misses somebody, says so once in a while. Who only listens does not.
@@ -377,65 +365,5 @@ impl Own {
 
     fn jittered(&mut self, most: Duration) -> Duration {
         most.mul_f64(self.rng.f64())
-    }
-}
-
-impl OwnAgent {
-    fn enter(&mut self, state: State, reason: Reason, now: Instant) {
-        if self.state != state {
-            self.since = now;
-        }
-        (self.state, self.reason) = (state, reason);
-        if state.is_over() {
-            (self.axes.reachable, self.lost) = (false, None);
-        }
-    }
-
-    fn saw(&mut self, evidence: Evidence, now: Instant) {
-        match (evidence, self.state) {
-            (Evidence::ConnectionLost, _) => {
-                if self.lost.is_none() {
-                    self.lost = Some(now);
-                }
-                self.axes.reachable = false;
-                self.enter(State::Suspect, Reason::ConnectionLost, now);
-            }
-            (Evidence::ConnectionBack, State::Suspect) if self.lost.is_some() => {
-                (self.axes.reachable, self.lost) = (true, None);
-                self.enter(State::Alive, Reason::ConnectionBack, now);
-            }
-            (Evidence::Answered, State::Suspect) => {
-                (self.axes.reachable, self.lost) = (true, None);
-                self.enter(State::Alive, Reason::Answered, now);
-            }
-            (Evidence::Unanswered, State::Alive) => self.enter(State::Suspect, Reason::Unanswered, now),
-            (Evidence::PutToSleep, State::Alive | State::Suspect) if self.lost.is_none() => {
-                self.enter(State::Asleep, Reason::PutToSleep, now);
-            }
-            (Evidence::Woken, State::Asleep) => self.enter(State::Alive, Reason::Woken, now),
-            // Nothing new.
-            _ => {}
-        }
-    }
-
-    fn differs_in_busy_only(&self, after: &Self) -> bool {
-        let axes = Axes { busy: after.axes.busy, ..self.axes };
-        self.incarnation == after.incarnation
-            && self.state == after.state
-            && self.reason == after.reason
-            && self.card_version == after.card_version
-            && axes == after.axes
-    }
-
-    fn told(&self, from: u64, now: Instant) -> Told {
-        let Self { incarnation, state, reason, axes, .. } = *self;
-        let card = (self.card_version > from).then(|| Arc::clone(&self.card));
-        Told { incarnation, state, reason, age: now.saturating_duration_since(self.since), axes, card }
-    }
-
-    fn seen(&self, own: &Own) -> Agent {
-        let Self { incarnation, state, reason, since, .. } = *self;
-        let axes = Axes { ready: self.axes.ready && state == State::Alive, ..self.axes };
-        Agent { card: Arc::clone(&self.card), incarnation, machine: Arc::clone(&own.machine), node: own.node, state, reason, since, axes }
     }
 }

@@ -17,18 +17,16 @@ use hashbrown::HashMap;
 use tokio::time::Instant;
 
 use super::super::message::{Head, ITEMS_BYTES, Item, List, MISSING_MAX, Message, Missing, Told, item_len};
-use super::super::{Agent, AgentCard, Axes, NodeId, Reason, State};
+use super::super::{Agent, NodeId};
 use super::digest::Digest;
 use super::events::Events;
+use super::peer::{AGENT_OVERHEAD_BYTES, Peer, Theirs, Voice};
 use super::pull::Pull;
 use super::{Limits, Timing};
 use crate::wire::AgentId;
 
 /// Beats that a node may miss.
 pub(super) const SILENT_BEATS: u32 = 3;
-
-/// What an agent occupies beside the bytes of its card, roughly.
-const AGENT_OVERHEAD_BYTES: usize = 384;
 
 /// How often room is made by a walk over everything.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,46 +48,6 @@ pub(super) struct Peers {
     swept: Option<Instant>,
     /// Nodes and agents that were left out for want of room.
     refused: u64,
-}
-
-#[derive(Debug)]
-struct Peer {
-    machine: Arc<str>,
-    /// Everything up to here is known.
-    known: u64,
-    /// The last version that was heard of.
-    latest: u64,
-    interval: Duration,
-    agents: HashMap<AgentId, Theirs>,
-    digest: Digest,
-    heard: Instant,
-    timer: Instant,
-    voice: Voice,
-    /// Something did not fit, so the digest never will.
-    is_cut: bool,
-    /// Some of its agents count as replaced until it speaks again.
-    has_replaced: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Voice {
-    Heard,
-    Silent(Instant),
-    Left(Instant),
-}
-
-#[derive(Debug, Clone)]
-struct Theirs {
-    card: Arc<AgentCard>,
-    version: u64,
-    incarnation: u64,
-    state: State,
-    reason: Reason,
-    since: Instant,
-    axes: Axes,
-    /// Not mentioned yet by the list of everything that is being read.
-    is_stale: bool,
-    replaced: Option<Instant>,
 }
 
 impl Peers {
@@ -482,44 +440,5 @@ impl Peers {
             let after = peer.seen(node, agent.id());
             events.change(Some(agent), after);
         }
-    }
-}
-
-impl Peer {
-    fn seen(&self, node: NodeId, id: &AgentId) -> Option<Agent> {
-        self.agents.get(id).map(|theirs| theirs.seen(node, self))
-    }
-
-    /// All of its agents, if somebody wants to know.
-    fn seen_all(&self, node: NodeId, is_wanted: bool) -> Vec<Agent> {
-        if is_wanted { self.agents.values().map(|theirs| theirs.seen(node, self)).collect() } else { Vec::new() }
-    }
-}
-
-impl Theirs {
-    fn len_bytes(&self) -> usize {
-        AGENT_OVERHEAD_BYTES + self.card.len_bytes()
-    }
-
-    /// As its node tells of it, and as far as that node is heard.
-    fn seen(&self, node: NodeId, peer: &Peer) -> Agent {
-        let (state, reason, since) = match (self.state.is_over(), peer.voice) {
-            (true, _) => (self.state, self.reason, self.since),
-            (false, Voice::Left(at)) => (State::Left, Reason::MachineLeft, at),
-            (false, Voice::Silent(at)) => (State::Suspect, Reason::MachineSilent, at),
-            (false, Voice::Heard) => match self.replaced {
-                Some(at) => (State::Suspect, Reason::Replaced, at),
-                None => (self.state, self.reason, self.since),
-            },
-        };
-        let is_heard = peer.voice == Voice::Heard && self.replaced.is_none();
-        let axes = Axes { reachable: self.axes.reachable && is_heard, ready: self.axes.ready && state == State::Alive, ..self.axes };
-        let (card, machine) = (Arc::clone(&self.card), Arc::clone(&peer.machine));
-        Agent { card, incarnation: self.incarnation, machine, node, state, reason, since, axes }
-    }
-
-    fn told(&self, now: Instant) -> Told {
-        let Self { incarnation, state, reason, axes, .. } = *self;
-        Told { incarnation, state, reason, age: now.saturating_duration_since(self.since), axes, card: Some(Arc::clone(&self.card)) }
     }
 }

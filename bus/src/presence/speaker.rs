@@ -12,6 +12,7 @@ use super::core::To;
 use super::service::{Hub, all, subject_of};
 use crate::Bus;
 use crate::bus::Shared;
+use crate::engine::Engine;
 
 /// When there is nothing to wait for.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -26,13 +27,23 @@ pub(super) async fn speak(hub: Arc<Hub>, bus: Weak<Shared>, mut ups: Option<watc
     let _late = timeout(PATIENCE, Bus::from_shared(shared).flush()).await.is_err();
     loop {
         let Some(shared) = bus.upgrade() else { return };
-        say_all(&hub, &Bus::from_shared(shared)).await;
-        let now = Instant::now();
-        let next = hub.with(|core, now| core.next_at(now)).unwrap_or(now + IDLE);
+        // What is said into a connection that is away would all be sent when it is back.
+        let is_mute = matches!(&shared.engine, Engine::Nats(nats) if !nats.is_connected());
+        let next = if is_mute {
+            drop(shared);
+            hub.with(|core, now| {
+                core.expire(now);
+                core.next_expiry_at()
+            })
+        } else {
+            say_all(&hub, &Bus::from_shared(shared)).await;
+            hub.with(|core, now| core.next_at(now))
+        };
+        let next = next.unwrap_or_else(|| Instant::now() + IDLE);
         tokio::select! {
             () = hub.work.notified() => {}
             () = tokio::time::sleep_until(next) => {}
-            () = back(&mut ups) => hub.with(|core, now| core.greet(now)),
+            () = back(&mut ups, is_mute) => hub.with(|core, now| core.greet(now)),
         }
     }
 }
@@ -55,10 +66,10 @@ async fn say_all(hub: &Hub, bus: &Bus) {
     }
 }
 
-/// The connection to the others is back after it was away.
-async fn back(ups: &mut Option<watch::Receiver<bool>>) {
+/// The connection to the others is back after it was away, as it may be already.
+async fn back(ups: &mut Option<watch::Receiver<bool>>, is_away: bool) {
     let Some(ups) = ups else { return std::future::pending().await };
-    let is_down = ups.wait_for(|is_up| !is_up).await.map(drop);
+    let is_down = if is_away { Ok(()) } else { ups.wait_for(|is_up| !is_up).await.map(drop) };
     let is_back = ups.wait_for(|is_up| *is_up).await.map(drop);
     if is_down.and(is_back).is_err() {
         // The bus has ended.

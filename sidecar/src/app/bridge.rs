@@ -10,6 +10,7 @@ use myelin_bridge_zmq::routes::fleet::Fleet;
 use myelin_bridge_zmq::routes::{RouteContext, RouteMetrics};
 use myelin_bus::Bus;
 use myelin_bus::outlet::{Budget, OutletConfig, Queued};
+use myelin_bus::presence::Presence;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +39,7 @@ impl Bridge {
     /// Opens every socket of `config`.
     pub(super) async fn build(
         config: &Config,
-        (bus, budget): (&Bus, &Budget),
+        (bus, budget, presence): (&Bus, &Budget, &Presence),
         registry: &mut Registry,
         listens: &mut Listens,
         tasks: (&TaskTracker, &CancellationToken),
@@ -46,7 +47,7 @@ impl Bridge {
         let context = route_context(config, bus, budget, registry)?;
         let mut routes = Routes::default();
         let (fleet, discovery) = if config.discovery.enabled {
-            let (fleet, discovery, listener) = fleet::start(config, &context, registry, tasks).await?;
+            let (fleet, discovery, listener) = fleet::start(config, (&context, presence), registry, tasks).await?;
             listens.add("discovery", reached_at(&config.discovery.listen, &listener), "agents register here");
             (Some(fleet), Some((discovery, listener)))
         } else {
@@ -134,13 +135,15 @@ impl Bridge {
         sums
     }
 
-    /// Agents that registered, then agents of routes.
-    pub(super) fn agents_source(&self) -> AgentsSource {
+    /// Agents that registered, then agents of routes, then those that presence alone knows.
+    pub(super) fn agents_source(&self, presence: Presence) -> AgentsSource {
         let registry = self.fleet.clone().zip(self.discovery.as_ref().map(|(discovery, _)| discovery.clone()));
         let routes = Arc::clone(&self.routes);
         Arc::new(move || {
             let mut agents = registry.as_ref().map_or_else(Vec::new, |(fleet, discovery)| fleet::registered(fleet, discovery));
             agents.extend(routes.lock().agents());
+            super::presence::join(&mut agents, &presence);
+            super::agents::complete(&mut agents);
             agents
         })
     }

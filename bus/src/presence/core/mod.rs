@@ -247,8 +247,13 @@ impl Core {
         [own, self.peers.next_at(), self.peers.pull.next_at(), greeted, hearsay].into_iter().flatten().min()
     }
 
+    /// When [`expire`](Self::expire) is to be called next, while nothing can be said.
+    pub(super) fn next_expiry_at(&self) -> Option<Instant> {
+        self.own.next_expiry_at().into_iter().chain(self.peers.next_at()).min()
+    }
+
     /// Does what has become due and says nothing.
-    fn expire(&mut self, now: Instant) {
+    pub(super) fn expire(&mut self, now: Instant) {
         self.own.expire(now, &mut self.events);
         self.peers.expire(now, &mut self.events);
     }

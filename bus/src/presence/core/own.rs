@@ -302,8 +302,13 @@ impl Own {
                 untold.into_iter().chain(self.speaks(has_missing).then_some(at)).min()
             }
         };
+        due.into_iter().chain(self.next_expiry_at()).min()
+    }
+
+    /// When [`expire`](Self::expire) has something to do.
+    pub(super) fn next_expiry_at(&self) -> Option<Instant> {
         let (losing, gone) = (self.losing.first().map(|(at, _)| *at), self.gone.front().map(|(at, ..)| *at));
-        due.into_iter().chain(losing).chain(gone).min()
+        losing.into_iter().chain(gone).min()
     }
 
     /// What is to be said now, if anything is. A hello comes first.

@@ -24,7 +24,8 @@ fn what_is_known_converges_and_nobody_who_lives_is_dead() {
         let mut world = World::new(seed, Plan::rough());
         world.run(Duration::from_secs(20));
         world.calm();
-        world.run(Duration::from_secs(25));
+        // Three intervals until silence is noticed, and three rounds of a beat, a wait of two seconds and an answer.
+        world.run(Duration::from_secs(14));
         world.agrees();
     }
 }

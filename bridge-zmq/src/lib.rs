@@ -11,6 +11,7 @@
 //! from it ([`health`]). tcp and ipc; NULL, PLAIN and CURVE; ZMTP 3.0 and 3.1. Limits: 64 MiB and 1,024
 //! frames per message, 16,384 connections.
 
+pub mod attendance;
 pub mod codec;
 pub mod discovery;
 pub mod front;

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::drain::Readers;
@@ -11,6 +13,7 @@ use crate::engine::{Embedded, Engine, EngineOps, Linked, LinkedConfig, Nats, Nat
 use crate::error::{ConnectError, PublishError, RequestError, SubscribeError};
 use crate::inline::Registration;
 use crate::message::{Offer, Offered};
+use crate::presence::Service;
 use crate::replies::{Outcome, Replies, RepliesConfig};
 use crate::reply::ReplyTo;
 use crate::router::{Interest, Receiver, RouteCache};
@@ -49,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) metrics: Metrics,
     pub(crate) streams: Option<Arc<Streams>>,
+    /// Who is there, once somebody has asked.
+    pub(crate) presence: Mutex<Option<Service>>,
     stage: AtomicU8,
 }
 
@@ -113,7 +118,7 @@ impl Bus {
         let shared = Arc::new_cyclic(|shared| {
             let attached = || Streams::Attached(Attached::new(shared.clone()));
             let streams = Some(Arc::new(jetstream.map_or_else(attached, Streams::JetStream)));
-            Shared { engine, replies, readers, metrics, streams, stage }
+            Shared { engine, replies, readers, metrics, streams, presence: Mutex::default(), stage }
         });
         Ok(Self::from_shared(shared))
     }
@@ -152,11 +157,7 @@ impl Bus {
     /// # Cancel safety
     /// Dropping the future loses the waiting; a return that happens between two calls is missed.
     pub async fn reconnected(&self) {
-        let mut ups = match &self.shared.engine {
-            Engine::Embedded(_) => return std::future::pending().await,
-            Engine::Nats(nats) => nats.connected(),
-            Engine::Linked(linked) => linked.ups(),
-        };
+        let Some(mut ups) = self.ups() else { return std::future::pending().await };
         let is_down = ups.wait_for(|is_up| !is_up).await.map(drop);
         let is_back = ups.wait_for(|is_up| *is_up).await.map(drop);
         if is_down.and(is_back).is_err() {
@@ -165,9 +166,26 @@ impl Bus {
         }
     }
 
+    /// Whether others can be reached, each time that changes; `None` where there are no others.
+    pub(crate) fn ups(&self) -> Option<watch::Receiver<bool>> {
+        match &self.shared.engine {
+            Engine::Embedded(_) => None,
+            Engine::Nats(nats) => Some(nats.connected()),
+            Engine::Linked(linked) => Some(linked.ups()),
+        }
+    }
+
     fn new(engine: Engine, replies: Arc<Replies>, metrics: Metrics, streams: Option<Arc<Streams>>) -> Self {
         let stage = AtomicU8::new(Stage::Open as u8);
-        Self::from_shared(Arc::new(Shared { engine, replies, readers: Readers::default(), metrics, streams, stage }))
+        Self::from_shared(Arc::new(Shared {
+            engine,
+            replies,
+            readers: Readers::default(),
+            metrics,
+            streams,
+            presence: Mutex::default(),
+            stage,
+        }))
     }
 
     pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {

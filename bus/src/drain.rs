@@ -70,6 +70,11 @@ impl Bus {
         let shared = self.shared();
 
         self.refuse();
+        // While messages flow. Taken out, so that it is dropped with nothing locked.
+        let presence = shared.presence.lock().take();
+        if let Some(presence) = presence {
+            let _said = timeout_at(deadline, presence.leave(self)).await;
+        }
         // Timed out or not, what is left is counted below.
         let _answered = timeout_at(deadline, shared.replies.all_answered()).await;
 

@@ -31,6 +31,7 @@ mod metrics;
 pub mod outlet;
 mod overflow;
 mod payload;
+pub mod presence;
 mod pressure;
 mod publisher;
 mod replies;

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use crate::workspace::{Outcome, Workspace, need};
 
 /// The targets of the front first: what everybody can reach. With each, the part of a proof's time that it is given.
-const TARGETS: [(&str, u32); 7] =
-    [("discovery", 1), ("codec", 1), ("session", 1), ("curve", 3), ("health", 6), ("frames", 6), ("envelope", 6)];
+const TARGETS: [(&str, u32); 8] =
+    [("discovery", 1), ("codec", 1), ("session", 1), ("curve", 3), ("health", 6), ("frames", 6), ("envelope", 6), ("presence", 6)];
 
 /// All targets, as they are told in a report.
 pub(crate) fn names() -> String {

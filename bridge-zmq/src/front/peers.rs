@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::tag::Tag;
 use super::traffic::Passed;
 use super::undelivered::{Sums, Undelivered};
-use super::{Front, Peer, SocketType};
+use super::{Front, Peer, PeerId, SocketType};
 
 /// Failed handshakes that are remembered: enough to see who knocks, at a few hundred bytes each.
 const FAILURES_MAX: usize = 100;
@@ -154,6 +154,13 @@ impl Front {
         let (peers, next) = self.shared.peers.page(query);
         let now = Instant::now();
         PeerPage { peers: peers.iter().map(|peer| peer.status(now)).collect(), next }
+    }
+
+    /// How long nothing has come over a connection; `None` when it has closed.
+    #[must_use]
+    pub fn silence_of(&self, peer: PeerId) -> Option<Duration> {
+        let peer = self.shared.peers.live.lock().get(&peer.get()).and_then(Weak::upgrade)?;
+        Some(peer.traffic.idle(Instant::now()))
     }
 
     /// The last 100 connections that did not become a session, oldest first.

@@ -14,13 +14,14 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use self::member::{Member, Served};
 use super::RouteContext;
 use super::service::{Service, ServiceConfig};
 use crate::discovery::agent::AgentName;
 use crate::discovery::attach::{AttachError, Attached, Attacher, Attachment, Opening};
-use crate::front::{BindError, Endpoint, Listener};
+use crate::front::{BindError, ConnectorState, Endpoint, Listener};
 
 pub use self::member::{MemberStatus, Place};
 
@@ -86,6 +87,14 @@ impl Fleet {
         let mut members: Vec<_> = names.iter().map(|(name, member)| member.status(name)).collect();
         members.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         members
+    }
+
+    /// What the connections to the replicas of an agent are doing; none for an agent that is not here.
+    #[must_use]
+    pub fn connections(&self, name: &str) -> Vec<watch::Receiver<ConnectorState>> {
+        let names = self.names.lock();
+        let replicas = names.get(name).into_iter().flat_map(|member| member.main.replicas.values());
+        replicas.map(|(_, connector)| connector.state()).collect()
     }
 
     /// Requests that attached agents work on now, by name, see [`Service::replies_owed`].

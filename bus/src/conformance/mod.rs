@@ -20,6 +20,7 @@ pub mod limits;
 mod list;
 mod orders;
 pub mod overflow;
+pub mod presence;
 pub mod publish;
 pub mod receipts;
 pub mod replays;

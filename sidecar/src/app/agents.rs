@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::presence::PresenceEntry;
+use super::zmq::Amount;
+
 /// Where the list comes from. A closure and no trait, because there is exactly one place that knows (`build.rs`).
 pub(super) type AgentsSource = Arc<dyn Fn() -> Vec<AgentEntry> + Send + Sync>;
 
@@ -29,6 +32,40 @@ pub(crate) struct AgentEntry {
     pub(crate) source: String,
     /// Requests that wait for it.
     pub(crate) waiting: usize,
+    /// What presence knows of it; none for one that has not been seen alive, and from a sidecar of an earlier release.
+    #[serde(default)]
+    pub(crate) presence: Option<PresenceEntry>,
+    /// What it answered last when it was asked for its health.
+    #[serde(default)]
+    pub(crate) document: Option<String>,
+    /// What has passed between it and its sidecar.
+    #[serde(default)]
+    pub(crate) traffic: Option<AgentTraffic>,
+}
+
+/// Messages and bytes to and from an agent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AgentTraffic {
+    pub(crate) sent: Amount,
+    pub(crate) received: Amount,
+}
+
+/// Adds what else is known of agents that are attached here.
+pub(super) fn complete(entries: &mut [AgentEntry]) {
+    for entry in entries.iter_mut().filter(|entry| entry.place == here()) {
+        entry.document = document(&entry.name);
+        entry.traffic = traffic(&entry.name);
+    }
+}
+
+/// The last health document of an agent of this machine, where somebody asks for it.
+fn document(_name: &str) -> Option<String> {
+    None
+}
+
+/// What has passed between an agent of this machine and us, where that is counted.
+fn traffic(_name: &str) -> Option<AgentTraffic> {
+    None
 }
 
 /// What a sidecar of an earlier release means.

@@ -12,6 +12,7 @@ use myelin_bridge_zmq::routes::fleet::Fleet;
 use myelin_bridge_zmq::routes::{RouteContext, RouteMetrics};
 use myelin_bus::Bus;
 use myelin_bus::outlet::{Budget, OutletConfig, Queued};
+use myelin_bus::presence::Presence;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +43,7 @@ impl Bridge {
     /// Opens every socket of `config`.
     pub(super) async fn build(
         config: &Config,
-        (bus, budget): (&Bus, &Budget),
+        (bus, budget, presence): (&Bus, &Budget, &Presence),
         registry: &mut Registry,
         listens: &mut Listens,
         tasks: (&TaskTracker, &CancellationToken),
@@ -53,7 +54,7 @@ impl Bridge {
         context.health = health(config, bus, &meter, registry, tasks)?;
         let mut routes = Routes::new(meter.clone());
         let (fleet, discovery) = if config.discovery.enabled {
-            let (fleet, discovery, listener) = fleet::start(config, &context, registry, tasks).await?;
+            let (fleet, discovery, listener) = fleet::start(config, (&context, presence), registry, tasks).await?;
             if let Some(health) = &context.health {
                 let registered = discovery.clone();
                 health.set_kinds(move |name| registered.kind_of(name));
@@ -145,13 +146,15 @@ impl Bridge {
         sums
     }
 
-    /// Agents that registered, then agents of routes.
-    pub(super) fn agents_source(&self) -> AgentsSource {
+    /// Agents that registered, then agents of routes, then those that presence alone knows.
+    pub(super) fn agents_source(&self, presence: Presence) -> AgentsSource {
         let registry = self.fleet.clone().zip(self.discovery.as_ref().map(|(discovery, _)| discovery.clone()));
         let routes = Arc::clone(&self.routes);
         Arc::new(move || {
             let mut agents = registry.as_ref().map_or_else(Vec::new, |(fleet, discovery)| fleet::registered(fleet, discovery));
             agents.extend(routes.lock().agents());
+            super::presence::join(&mut agents, &presence);
+            super::agents::complete(&mut agents);
             agents
         })
     }

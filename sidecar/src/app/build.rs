@@ -69,9 +69,10 @@ impl App {
         listens.add("bus", format!("nats://{}", nats.local_addr()), "NATS clients and the other commands");
 
         let http_socket = bind_http(config)?;
-        let bridge = Bridge::build(config, (&bus, &budget), &mut registry, &mut listens, (&tracker, &token)).await?;
+        let presence = super::presence::start(config, &bus, &mut registry)?;
+        let bridge = Bridge::build(config, (&bus, &budget, &presence), &mut registry, &mut listens, (&tracker, &token)).await?;
         let sources = api::Sources {
-            agents: bridge.agents_source(),
+            agents: bridge.agents_source(presence),
             meter: bridge.meter.clone(),
             peers: PeersSource {
                 front: bridge.front.clone(),

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use myelin_bridge_zmq::attendance::{Attendance, AttendanceConfig};
 use myelin_bridge_zmq::discovery::address::AddressRule;
 use myelin_bridge_zmq::discovery::metrics::DiscoveryMetrics;
 use myelin_bridge_zmq::discovery::{Discovery, DiscoveryConfig, ElsewhereConfig};
@@ -10,6 +11,7 @@ use myelin_bridge_zmq::front::{Endpoint, Listener, SocketType};
 use myelin_bridge_zmq::routes::RouteContext;
 use myelin_bridge_zmq::routes::fleet::{Fleet, FleetConfig, MemberStatus, Place};
 use myelin_bridge_zmq::routes::service::{self, QueueBounds, ServiceConfig};
+use myelin_bus::presence::Presence;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,7 +33,7 @@ const ELSEWHERE: &str = "elsewhere";
 /// Starts discovery, attaches who registered in earlier runs, and binds the socket where agents register.
 pub(super) async fn start(
     config: &Config,
-    context: &RouteContext,
+    (context, presence): (&RouteContext, &Presence),
     registry: &mut Registry,
     (tracker, token): (&TaskTracker, &CancellationToken),
 ) -> Result<(Arc<Fleet>, Discovery, Listener), BuildError> {
@@ -62,6 +64,10 @@ pub(super) async fn start(
         path: config.serve.state_dir.clone(),
         reason: with_causes(&error),
     })?;
+    let attended = Arc::downgrade(&fleet);
+    let connections = move |name: &str| attended.upgrade().map_or_else(Vec::new, |fleet| fleet.connections(name));
+    let front = context.front.clone();
+    discovery.attend(Attendance::new(presence.clone(), front, AttendanceConfig::default(), connections, (tracker, token)));
     if let Err(error) = discovery.join(&context.bus, ElsewhereConfig::new(config.serve.host.clone())).await {
         tracing::error!(%error, "agents of other machines are not found, and others do not find those of this one");
     }
@@ -121,6 +127,9 @@ fn of_member(member: MemberStatus) -> AgentEntry {
         health_port: member.health_port,
         source: SOURCE.to_owned(),
         waiting: member.waiting,
+        presence: None,
+        document: None,
+        traffic: None,
         name: member.name,
     }
 }
@@ -136,6 +145,9 @@ fn of_other((name, host): (String, String)) -> AgentEntry {
         health_port: None,
         source: SOURCE.to_owned(),
         waiting: 0,
+        presence: None,
+        document: None,
+        traffic: None,
         name,
     }
 }

@@ -215,6 +215,9 @@ impl Routes {
                 health_port: None,
                 source: "route".to_owned(),
                 waiting: service.requests_waiting(),
+                presence: None,
+                document: None,
+                traffic: None,
             })
             .collect()
     }

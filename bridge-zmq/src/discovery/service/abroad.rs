@@ -89,6 +89,18 @@ impl Discovery {
             // It may be known elsewhere for longer than here.
             self.inner.attacher.locate(&agent.name, elsewhere.host_of(agent.name.as_str()).as_deref());
         }
+        if let (Some(attendance), Some(agent)) = (self.inner.attendance.get(), self.get(&agent.name)) {
+            attendance.attached(&agent);
+        }
+    }
+
+    /// A replica of an agent is registered no more: it may have been the last one.
+    pub(super) fn unattended(&self, name: &AgentName) {
+        let Some(attendance) = self.inner.attendance.get() else { return };
+        match self.get(name) {
+            Some(agent) => attendance.attached(&agent),
+            None => attendance.withdrawn(name),
+        }
     }
 
     /// Waits until the others were told that this agent is here.

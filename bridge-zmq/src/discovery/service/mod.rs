@@ -32,6 +32,7 @@ use super::reach::Reach;
 use super::registry::Registry;
 use super::saver::Saver;
 use super::store::{Store, StoreError};
+use crate::attendance::Attendance;
 
 /// Names are spread over this many locks, so that registrations of different agents wait for each other rarely.
 const NAME_LOCKS: usize = 64;
@@ -56,6 +57,8 @@ struct Inner {
     ports_saver: Saver,
     /// Once this sidecar has joined the others.
     elsewhere: OnceLock<Elsewhere>,
+    /// Once its agents are shown as present.
+    attendance: OnceLock<Attendance>,
     /// Held while one name is changed, from looking at its old endpoints to recording its new ports. Always taken before
     /// `registry`, which is never held across an await.
     names: Vec<tokio::sync::Mutex<()>>,
@@ -145,6 +148,7 @@ impl Discovery {
                 ports,
                 ports_saver: Saver::start("ports of other machines' agents", ports_snapshot, tracker, token.clone()),
                 elsewhere: OnceLock::new(),
+                attendance: OnceLock::new(),
                 reach: Arc::new(Reach::new(config.connect_timeout, config.connect_trusted)),
                 names: (0..NAME_LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
                 hasher: DefaultHashBuilder::default(),
@@ -209,6 +213,14 @@ impl Discovery {
             agents: registry.len(),
             attached: registry.agents().filter(|agent| agent.attached).count(),
             persisted: self.inner.saver.is_healthy(),
+        }
+    }
+
+    /// Lets presence know of all agents that are attached here, from now on.
+    pub fn attend(&self, attendance: Attendance) {
+        let attendance = self.inner.attendance.get_or_init(|| attendance);
+        for agent in self.agents().iter().filter(|agent| agent.attached) {
+            attendance.attached(agent);
         }
     }
 

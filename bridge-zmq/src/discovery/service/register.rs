@@ -72,6 +72,7 @@ impl Discovery {
         // Even if it cannot be attached now, it is known, and the next lookup tries again.
         let change = inner.saver.changed();
         for (name, endpoint) in withdrawn {
+            self.unattended(&name);
             inner.attacher.detach(name, endpoint).await;
         }
         let attached = self.attach(&agent).await;

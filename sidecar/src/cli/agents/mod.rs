@@ -1,4 +1,8 @@
-//! `myelin agents`.
+//! `myelin agents`: who is there, in which state, since when and why.
+
+mod show;
+mod table;
+mod watch;
 
 use std::time::Duration;
 
@@ -9,35 +13,49 @@ use super::server::ServerArgs;
 use super::{Failure, output};
 use crate::app::{AGENTS_LIST, AgentEntry, AgentsReply};
 
-/// List the agents that are attached to a running sidecar
+/// List agents: those attached to the sidecar, and all that are present on its bus
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+
     #[command(flatten)]
     server: ServerArgs,
 
-    /// Print one JSON document
+    /// Print one JSON document; with --watch, one per line
     #[arg(long)]
     json: bool,
+
+    /// Print what changes, line by line, until interrupted
+    #[arg(long, short)]
+    watch: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Show(show::Args),
 }
 
 const EXAMPLES: &str = "\
 Examples:
   myelin agents
+  myelin agents --watch
+  myelin agents show TTSAgent
   myelin agents --json | jq -r '.agents[].subject'";
 
 /// The sidecar answers from memory.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    if let Some(What::Show(args)) = args.what {
+        return show::run(args).await;
+    }
     let bus = args.server.connect().await?;
-    let agents = fetch(&bus).await.map_err(|error| match error {
-        FetchError::Request(RequestError::NoResponders { .. }) => {
-            Failure::runtime("the server is a NATS server and not a sidecar: it knows no agents")
-        }
-        FetchError::Request(error) => Failure::runtime(error.to_string()),
-        FetchError::Malformed(error) => Failure::runtime(format!("cannot read the answer of the sidecar: {error}")),
-    })?;
+    if args.watch {
+        return watch::run(&bus, args.json).await;
+    }
+    let agents = ask(&bus).await?;
     if args.json {
         output::json(&AgentsReply { agents })?;
         return Ok(());
@@ -46,15 +64,8 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         output::line("no agents are attached; they appear here when they register, or when a route connects to them")?;
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = agents.into_iter().map(row).collect();
-    output::line(&output::table(&["AGENT", "STATE", "PLACE", "SUBJECT", "ENDPOINT", "LOCAL PORT"], &rows))?;
+    output::line(&table::table(&agents))?;
     Ok(())
-}
-
-fn row(agent: AgentEntry) -> Vec<String> {
-    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-    let port = agent.local_port.map_or_else(String::new, |port| port.to_string());
-    vec![agent.name, agent.state, agent.place, agent.subject, or_dash(agent.endpoints.join(", ")), or_dash(port)]
 }
 
 /// Why there is no list.
@@ -64,7 +75,7 @@ pub(super) enum FetchError {
     Malformed(serde_json::Error),
 }
 
-/// Asks the sidecar which agents are attached.
+/// Asks the sidecar which agents there are.
 pub(super) async fn fetch(bus: &Bus) -> Result<Vec<AgentEntry>, FetchError> {
     let subject = Subject::new(AGENTS_LIST).expect("a valid constant");
     let reply = bus.request(&subject, Body::default(), TIMEOUT).await.map_err(FetchError::Request)?;
@@ -74,4 +85,15 @@ pub(super) async fn fetch(bus: &Bus) -> Result<Vec<AgentEntry>, FetchError> {
     };
     let reply: AgentsReply = serde_json::from_slice(&bytes).map_err(FetchError::Malformed)?;
     Ok(reply.agents)
+}
+
+/// As [`fetch`], with words for what went wrong.
+async fn ask(bus: &Bus) -> Result<Vec<AgentEntry>, Failure> {
+    fetch(bus).await.map_err(|error| match error {
+        FetchError::Request(RequestError::NoResponders { .. }) => {
+            Failure::runtime("the server is a NATS server and not a sidecar: it knows no agents")
+        }
+        FetchError::Request(error) => Failure::runtime(error.to_string()),
+        FetchError::Malformed(error) => Failure::runtime(format!("cannot read the answer of the sidecar: {error}")),
+    })
 }

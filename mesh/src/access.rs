@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use crate::error::{ReadError, WriteError};
 use crate::mesh::Shared;
-use crate::record::{decode_all, encode_all};
+use crate::record::{compressed_bytes, decode_all, encode_all};
 use crate::store::{AnyStore, Store, StoreError};
-use crate::{Entry, Key, Namespace, Value};
+use crate::{Entry, Key, Namespace, Value, limits};
 
 impl Shared {
     /// An entry that a near cache has; `None`: nothing is known here.
@@ -31,7 +31,12 @@ impl Shared {
     /// Entries from the store itself, each with what is wrong with it.
     pub(crate) async fn fresh(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Result<Entry, ReadError>>>, ReadError> {
         let stored = self.store.read(space, keys).await?;
-        let records = stored.iter().flatten().map(|stored| stored.record.clone()).collect();
+        let records: Vec<_> = stored.iter().flatten().map(|stored| stored.record.clone()).collect();
+        // What was compressed a thousandfold comes out as large as it went in.
+        let bytes: usize = records.iter().map(|record| compressed_bytes(record).unwrap_or(record.len())).sum();
+        if bytes > limits::READ_BYTES_MAX {
+            return Err(ReadError::AnswerTooLarge { max: limits::READ_BYTES_MAX });
+        }
         let mut values = self.values(records).await?.into_iter();
         let entries = stored.into_iter().map(|stored| {
             let stored = stored?;

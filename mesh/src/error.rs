@@ -16,6 +16,12 @@ pub enum ReadError {
         /// Keys that a call may have.
         max: usize,
     },
+    /// The entries of one call are together larger than an answer may be: ask for fewer keys at once.
+    #[error("entries of more than {max} bytes in one answer")]
+    AnswerTooLarge {
+        /// Bytes that an answer may have.
+        max: usize,
+    },
     /// The store cannot be reached, or not in time.
     #[error("the store is not available: {reason}")]
     Unavailable {
@@ -199,7 +205,7 @@ impl ReadError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unavailable { .. } => true,
-            Self::TooMany { .. } | Self::Damaged { .. } | Self::Closed => false,
+            Self::TooMany { .. } | Self::AnswerTooLarge { .. } | Self::Damaged { .. } | Self::Closed => false,
         }
     }
 

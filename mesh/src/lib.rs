@@ -27,8 +27,8 @@
 //!
 //! # Limits
 //! All of them, with reasons, are in [`limits`]. A namespace has 128 bytes, a key 512, a value 1 MiB (16 MiB at most), a call 256 keys and 32 MiB,
-//! a window 10,000 entries, an answer of [`Space::recent`] 1,024 entries and 4 MiB as stored. An entry that names no time lives a day. The embedded
-//! store has 1 GiB, of which 32 MiB are in memory.
+//! its answer 16 MiB, a window 10,000 entries, an answer of [`Space::recent`] 1,024 entries and 4 MiB as stored. An entry that names no time lives a
+//! day. The embedded store has 1 GiB, of which 32 MiB are in memory.
 //!
 //! # What it is not
 //! No database of its own making, no consensus, no sharding, and no user of the bus: `mesh` and `bus` never name each other. No place for what must

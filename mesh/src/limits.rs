@@ -17,6 +17,9 @@ pub const VALUE_BYTES_CEILING: usize = 16 << 20;
 pub const KEYS_PER_CALL_MAX: usize = 256;
 /// Bytes of all values in one `set_many` or `append_many`, before encoding.
 pub const CALL_BYTES_MAX: usize = 32 << 20;
+/// Bytes of all entries in one answer of `get_many`, as they are stored and as they come out: 16 MiB, so that one entry always fits, and 64 KiB for what
+/// is stored with each value. More at once holds up what else goes over the connection to a Redis until its caller has given up.
+pub const READ_BYTES_MAX: usize = VALUE_BYTES_CEILING + KEYS_PER_CALL_MAX * 256;
 /// Keys in one page of a scan.
 pub const SCAN_PAGE_MAX: usize = 1024;
 /// Entries in a window, default: what a context window of a language model takes of a conversation, and what the issue of a fleet's history asks.

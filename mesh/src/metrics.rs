@@ -62,9 +62,9 @@ pub struct Counts {
 }
 
 impl Metrics {
-    /// Makes the counters visible under `myelin_mesh_…`.
+    /// Makes the counters visible under `myelin_memory_…`.
     pub fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("myelin_mesh");
+        let registry = registry.sub_registry_with_prefix("myelin_memory");
         for (name, help, counter) in [
             ("read_keys", "Keys that were looked up", &self.reads),
             ("found_keys", "Keys that were looked up and had an entry", &self.found),

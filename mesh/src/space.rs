@@ -53,10 +53,10 @@ impl Space {
         Ok(entries.pop().flatten())
     }
 
-    /// The entries of several keys (at most 256), in their order, as they were at one moment.
+    /// The entries of several keys (at most 256, together at most 16 MiB), in their order, as they were at one moment.
     ///
     /// # Errors
-    /// As [`get`](Self::get); and when there are too many keys. One entry that cannot be read fails the call.
+    /// As [`get`](Self::get); and when they are too many or together too large: fewer keys at once are answered. One entry that cannot be read fails the call.
     ///
     /// # Cancel safety
     /// Nothing is left behind.

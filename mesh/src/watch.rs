@@ -98,14 +98,23 @@ impl Watch {
     /// Nothing is lost.
     pub async fn next(&mut self) -> Result<WatchEvent, WatchError> {
         loop {
-            if let Some(event) = self.queue.pop_front() {
-                if self.queue.is_empty() {
-                    self.position = self.reached.take().or(self.position);
-                }
+            if let Some(event) = self.read_ahead() {
                 return event;
             }
             self.gather().await?;
         }
+    }
+
+    /// What [`next`](Self::next) would return at once, because it was read together with what was returned before. `None` asks nobody.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn read_ahead(&mut self) -> Option<Result<WatchEvent, WatchError>> {
+        let event = self.queue.pop_front()?;
+        if self.queue.is_empty() {
+            self.position = self.reached.take().or(self.position);
+        }
+        Some(event)
     }
 
     /// Where to go on with [`Space::watch_from`](crate::Space::watch_from), so that nothing is missed of what was not returned yet. Some of what
@@ -183,11 +192,20 @@ impl Watch {
 
     /// From the store itself: what is remembered here may be older than the change.
     async fn look_up(&self, keys: &[Key]) -> Result<HashMap<Key, Result<Entry, ReadError>>, WatchError> {
-        if keys.is_empty() {
-            return Ok(HashMap::new());
+        let (mut found, mut left, mut at_once) = (HashMap::new(), keys, keys.len());
+        while !left.is_empty() {
+            let (some, rest) = left.split_at(at_once.min(left.len()));
+            match self.shared.fresh(&self.space, some).await {
+                // Too large together, not each.
+                Err(ReadError::AnswerTooLarge { .. }) if some.len() > 1 => at_once = some.len() / 2,
+                Err(error) => return Err(error.into()),
+                Ok(fresh) => {
+                    found.extend(some.iter().zip(fresh).filter_map(|(key, entry)| Some((key.clone(), entry?))));
+                    left = rest;
+                }
+            }
         }
-        let fresh = self.shared.fresh(&self.space, keys).await?;
-        Ok(keys.iter().zip(fresh).filter_map(|(key, entry)| Some((key.clone(), entry?))).collect())
+        Ok(found)
     }
 }
 

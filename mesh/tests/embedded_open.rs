@@ -111,6 +111,18 @@ async fn a_place_that_cannot_be_used_is_named() {
     fs::write(&file, "").unwrap();
     let error = open(&file).await.unwrap_err();
     assert!(matches!(&error, OpenError::Io { path, .. } if path.contains("file")), "{error}");
+    let error = EmbeddedConfig::new(&file).has_store().unwrap_err();
+    assert!(matches!(&error, OpenError::Io { path, .. } if path.contains("file")), "{error}");
+}
+
+#[tokio::test]
+async fn who_looks_for_a_store_makes_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().join("not/there/yet");
+    assert_eq!(EmbeddedConfig::new(&directory).has_store(), Ok(false));
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 0, "nothing is left of the look");
+    open(&directory).await.unwrap().close().await;
+    assert_eq!(EmbeddedConfig::new(&directory).has_store(), Ok(true));
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@
 
 mod servers;
 
-use myelin_mesh::{Mesh, MeshConfig, RedisConfig, RedisOpenError, RedisTls, Secret, Ttl};
-use myelin_testkit::{RedisOptions, RedisServer, free_port};
+use myelin_mesh::{Expected, Mesh, MeshConfig, Prefix, Recent, RedisConfig, RedisOpenError, RedisTls, Secret, Ttl, WatchEvent, Window};
+use myelin_testkit::{RedisCluster, RedisOptions, RedisServer, free_port};
 use servers::{key, mesh, near_works, of_server, space};
 use std::time::Duration;
 
@@ -44,6 +44,50 @@ async fn tls_with_the_authority_of_the_server_and_only_with_it() {
     assert!(matches!(error, RedisOpenError::Unreachable { .. }), "{error:?}");
     let garbage = RedisConfig { tls: Some(RedisTls { authority: Some(b"no certificate".to_vec()) }), ..config };
     assert!(matches!(refused(garbage).await, RedisOpenError::Setting { setting: "tls", .. }));
+}
+
+/// The nodes are found by asking one of them, and each is spoken to over TLS as well.
+#[tokio::test]
+async fn a_cluster_over_tls_is_spoken_to_over_tls_everywhere() {
+    let cluster = RedisCluster::start_tls();
+    let (port, authority) = cluster.tls(0);
+    let config = RedisConfig::cluster([format!("localhost:{port}")]);
+    let mesh = mesh(RedisConfig { tls: Some(RedisTls { authority: Some(authority) }), ..config.clone() }).await;
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        let agent = space(&mesh, name);
+        agent.set(&key("k"), name.into(), Ttl::DEFAULT).await.unwrap();
+        assert_eq!(agent.get(&key("k")).await.unwrap().unwrap().value, name.into());
+        near_works(&mesh, &agent).await;
+    }
+    let plain = (0..3).map(|node| cluster.node(node).command(&["CLIENT", "LIST", "TYPE", "normal"]).text());
+    let tls_ports: Vec<_> = (0..3).map(|node| cluster.tls(node).0).collect();
+    for (clients, port) in plain.zip(tls_ports) {
+        assert!(clients.contains(&format!("laddr=127.0.0.1:{port}")), "nobody came over TLS: {clients}");
+    }
+    assert!(matches!(refused(config).await, RedisOpenError::Unreachable { .. }), "not without TLS");
+}
+
+/// What ADR 0011 says that a user needs, and nothing else.
+#[tokio::test]
+async fn a_user_who_may_do_no_more_than_the_mesh_needs_is_enough() {
+    let rights = "on >s3cret resetkeys ~my:* resetchannels -@all +@scripting +@read +@write +ping +time +client|tracking +cluster|info +cluster|slots";
+    let arguments = ["--user", "agent"].into_iter().chain(rights.split(' ')).map(str::to_owned).collect();
+    let server = RedisServer::start_with(RedisOptions { arguments, ..RedisOptions::default() });
+    let mesh = mesh(RedisConfig { user: Some("agent".into()), password: Some(Secret::new("s3cret")), ..of_server(&server) }).await;
+    let agent = space(&mesh, "n");
+    let revision = agent.set(&key("k"), "x".into(), Ttl::DEFAULT).await.unwrap();
+    agent.compare_and_set(&key("k"), Expected::Revision(revision), "y".into(), Ttl::DEFAULT).await.unwrap();
+    agent.touch(&key("k"), Ttl::FOREVER).await.unwrap();
+    let window = Window::new(key("w"));
+    agent.append(&window, "x".into()).await.unwrap();
+    assert_eq!(agent.recent(&window, Recent::last(9)).await.unwrap().entries.len(), 1);
+    assert_eq!(agent.get_many(&[key("k"), key("none")]).await.unwrap().iter().flatten().count(), 1);
+    assert_eq!(agent.scan(&Prefix::all(), None, 9).await.unwrap().keys, [key("k")]);
+    let mut watch = agent.watch(&Prefix::all());
+    while watch.next().await.unwrap() != WatchEvent::Live {}
+    near_works(&mesh, &agent).await;
+    assert!(agent.delete(&key("k")).await.unwrap() && agent.clear(&key("w")).await.unwrap());
+    assert_eq!(agent.stats().await.unwrap().entries, 0);
 }
 
 #[tokio::test]

@@ -15,10 +15,13 @@ mod config;
 mod doctor;
 mod http;
 mod import;
+mod memory;
 mod system;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before the first thread: what a large message took goes back to the system when it is gone.
+    myelin_malloc::keep_mmap_threshold();
     cli::main()
 }

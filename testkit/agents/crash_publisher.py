@@ -36,7 +36,8 @@ class Publisher:
     def make(self):
         self.number += 1
         key = "%s-%d" % (self.options.name, self.number)
-        dice = self.random.random()
+        # Plain ones stay until somebody is done with them, and have their place from the start.
+        dice = 1.0 if self.options.plain else self.random.random()
         ttl = self.random.randrange(50, 3000) if dice < 0.05 else 0
         delay = self.random.randrange(50, 2000) if 0.05 <= dice < 0.12 else 0
         padding = bytes(self.random.randrange(97, 123) for _ in range(8)) * self.random.choice((0, 1, 4, 25, 120))
@@ -129,6 +130,7 @@ def main():
     parser.add_argument("--name", required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--rate", type=float, required=True)
+    parser.add_argument("--plain", action="store_true", help="no TTL, no delay")
     Publisher(parser.parse_args()).run(Stop())
 
 

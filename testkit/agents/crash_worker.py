@@ -33,6 +33,7 @@ class Worker:
         self.log = Log(options.log)
         self.inbox = "_INBOX.%s." % options.name
         self.asked = 0
+        self.said = 0
         self.words = {}
 
     def next(self, connection):
@@ -48,6 +49,9 @@ class Worker:
                 self.confirmed(message, server)
             elif "Myelin-Status" in message.headers or not message.reply:
                 is_end = True
+                if "Myelin-Status" not in message.headers:
+                    # Refused. Who asks again at once asks for nothing else.
+                    time.sleep(0.1)
             else:
                 sequence, delivery = message.headers["Myelin-Sequence"], message.headers["Myelin-Deliveries"]
                 key, whole = check(message.payload)
@@ -62,7 +66,9 @@ class Worker:
         for settle, sequence, delivery in words:
             word = self.word()
             if word:
-                token = "%sw.%s.%s" % (self.inbox, sequence, delivery)
+                # A server that has forgotten a delivery makes it again under the same number: two words.
+                self.said += 1
+                token = "%sw.%d.%s.%s" % (self.inbox, self.said, sequence, delivery)
                 self.words[token] = (word[0], now_ms())
                 data.append(publish(settle, token, {}, word[1]))
         connection.send(b"".join(data))

@@ -19,6 +19,19 @@ pub fn myelin_binary() -> &'static PathBuf {
     }
 }
 
+/// The sidecar of an older version, `MYELIN_OLDER_BIN`, for `testkit/upgrade.sh`.
+///
+/// # Panics
+/// When there is none.
+#[track_caller]
+pub fn older_binary() -> &'static PathBuf {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    match FOUND.get_or_init(|| std::env::var_os("MYELIN_OLDER_BIN").map(PathBuf::from).filter(|path| path.is_file())) {
+        Some(path) => path,
+        None => panic!("MYELIN_OLDER_BIN names no file; testkit/upgrade.sh builds an older sidecar and sets it"),
+    }
+}
+
 /// The load harness: `MYELIN_LOADTEST_BIN`, else `myelin-loadtest` where [`myelin_binary`] would be, built in the same way.
 ///
 /// # Panics

@@ -1,10 +1,11 @@
 //! Several agents per process, on fixed ports, killed and started again while a load runs.
 
 use crate::agent::{Agent, AgentBuilder};
+use crate::hosts::{Host, on};
 use crate::load::{self, Outcome, Plan};
 use crate::registry::Registry;
 use crate::sidecar::Sidecar;
-use crate::{eventually, free_port};
+use crate::{PATIENCE, eventually, free_port};
 use serde_json::json;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,6 +31,8 @@ pub struct Fleet {
     groups: Vec<(String, Agent)>,
     pause: f64,
     places: Vec<SocketAddr>,
+    /// Where the agents run, and where they are called from.
+    hosts: [Option<Host>; 2],
 }
 
 impl Fleet {
@@ -40,20 +43,44 @@ impl Fleet {
     #[must_use]
     #[track_caller]
     pub fn start(sidecar: &Sidecar, plan: FleetPlan) -> Self {
+        Self::start_on([None, None], sidecar, sidecar, plan)
+    }
+
+    /// Starts the agents on the host of one sidecar, to be called from the host of another.
+    ///
+    /// # Panics
+    /// As [`Fleet::start`].
+    #[must_use]
+    #[track_caller]
+    pub fn start_across(hosts: [&Host; 2], sidecars: &[Sidecar; 2], plan: FleetPlan) -> Self {
+        Self::start_on(hosts.map(|host| Some(host.clone())), &sidecars[0], &sidecars[1], plan)
+    }
+
+    #[track_caller]
+    fn start_on(hosts: [Option<Host>; 2], agents: &Sidecar, callers: &Sidecar, plan: FleetPlan) -> Self {
         let mut names = Vec::new();
         let mut groups = Vec::new();
         for process in 0..plan.processes {
             let own: Vec<_> = (0..plan.per_process).map(|member| format!("Agent-{process}-{member}")).collect();
             let members: Vec<_> = own.iter().map(|name| json!({"name": name, "port": free_port()})).collect();
             let members = json!(members).to_string();
-            let agent = script(&members, plan.pause).arg("--register", sidecar.discovery_endpoint()).start();
+            let agent = script(&members, plan.pause, hosts[0].as_ref()).arg("--register", agents.discovery_endpoint()).start();
             agent.event("all_registered");
             groups.push((members, agent));
             names.extend(own);
         }
-        let registry = Registry::at(sidecar.discovery());
-        let places = names.iter().map(|name| registry.endpoint(name)).collect();
-        Self { groups, pause: plan.pause, places }
+        let places = on(hosts[1].as_ref(), || {
+            let registry = Registry::at(callers.discovery());
+            let question = |name: &str| json!({"action": "get_agent_endpoint", "agent_name": name});
+            names
+                .iter()
+                .map(|name| {
+                    eventually("the agent is found", PATIENCE, || (registry.ask(&question(name))["status"] == "success").then_some(()));
+                    registry.endpoint(name)
+                })
+                .collect()
+        });
+        Self { groups, pause: plan.pause, places, hosts }
     }
 
     /// Where the sidecar serves each agent.
@@ -71,7 +98,7 @@ impl Fleet {
         let count = self.groups.len();
         let (members, agent) = &mut self.groups[index % count];
         agent.kill9();
-        *agent = script(members, self.pause).start();
+        *agent = script(members, self.pause, self.hosts[0].as_ref()).start();
     }
 
     /// Runs the load while one process after the other is restarted, `restarts` times, spread over the run.
@@ -83,9 +110,10 @@ impl Fleet {
     pub fn disturbed(&mut self, plan: &Plan, restarts: u64) -> Outcome {
         let progress = AtomicU64::new(0);
         let over = AtomicBool::new(false);
+        let callers = self.hosts[1].clone();
         std::thread::scope(|scope| {
             let run = scope.spawn(|| {
-                let outcome = load::run(plan, &progress);
+                let outcome = on(callers.as_ref(), || load::run(plan, &progress));
                 over.store(true, Ordering::Relaxed);
                 outcome
             });
@@ -101,6 +129,10 @@ impl Fleet {
     }
 }
 
-fn script(members: &str, pause: f64) -> AgentBuilder {
-    Agent::script("rep_agent").arg("--fleet", members).arg("--delay", pause)
+fn script(members: &str, pause: f64, host: Option<&Host>) -> AgentBuilder {
+    let agent = Agent::script("rep_agent").arg("--fleet", members).arg("--delay", pause);
+    match host {
+        Some(host) => agent.on(host),
+        None => agent,
+    }
 }

@@ -16,6 +16,7 @@
 mod agent;
 mod binary;
 pub mod crash;
+pub mod failures;
 pub mod fleet;
 pub mod flow;
 pub mod hex;
@@ -37,7 +38,7 @@ mod wait;
 pub mod zmtp;
 
 pub use agent::{Agent, AgentBuilder, frames, text};
-pub use binary::{loadtest_binary, myelin_binary};
+pub use binary::{loadtest_binary, myelin_binary, older_binary};
 pub use hosts::{Cable, Host, Hosts, NoNetem, Traffic};
 pub use memory::Memory;
 pub use nats::{NatsCluster, NatsServer};

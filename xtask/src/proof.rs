@@ -21,6 +21,9 @@ pub(crate) struct ProofArgs {
     /// CPU-minutes of each target of the front in the proof `fuzz`.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     minutes: u32,
+    /// Runs a proof that is a test in a debug build, where nobody has the time for another. Its report says so.
+    #[arg(long)]
+    debug: bool,
 }
 
 /// Output that goes into a report; more is cut at the front, since results come last.
@@ -46,13 +49,16 @@ enum How {
     Fuzz,
     Soak,
     SoakStreams,
-    Test,
+    /// In a release build, or in a debug build if so asked.
+    Test {
+        is_debug: bool,
+    },
     /// As it would be typed in the workspace.
     Line(&'static str),
 }
 
 /// Proofs that are one command line each: name, promise, line.
-const LINES: [(&str, &str, &str); 4] = [
+const LINES: [(&str, &str, &str); 10] = [
     (
         "streams-model",
         "Random operations on a stream, cut short by the end of the process or of power at any write: what was acknowledged is there.",
@@ -62,6 +68,36 @@ const LINES: [(&str, &str, &str); 4] = [
         "dlq-steps",
         "Whoever moves dead letters over NATS is killed between every pair of steps, 20 times each: one letter each, none lost.",
         "MYELIN_DLQ_ROUNDS=20 cargo test --package myelin-bus --features conformance --test dlq_steps -- --nocapture",
+    ),
+    (
+        "across-own-reply",
+        "100,000 requests over 64 callers, and 2,000 over 20 agents with their pause, from one machine to another while agents restart: own reply or nothing.",
+        "cargo test --release --package myelin-testkit --test across_own_reply -- --ignored --nocapture --test-threads 1",
+    ),
+    (
+        "upgrade",
+        "A sidecar one version older beside today's keeps every promise across machines, and what it left on its disk is read.",
+        "testkit/upgrade.sh",
+    ),
+    (
+        "mesh-speed",
+        "Reads of the mesh are as fast as one multiplexed connection, four times deadpool's, and a hit of the near cache takes at most 200 ns.",
+        "cargo bench --package myelin-benches --bench mesh -- --rounds 7 --strict",
+    ),
+    (
+        "mesh-staleness",
+        "Nothing older than the lease is served: two minutes, a thousand outside writes a second over ten thousand keys, one failover.",
+        "cargo test --release --package myelin-mesh --test redis_staleness -- --ignored --nocapture",
+    ),
+    (
+        "mesh-churn",
+        "Ten million keys pass through a near cache of 32 MiB, and the process grows by no more than its bound and half of it.",
+        "cargo test --release --package myelin-mesh --lib -- memory_stays_bounded --ignored --nocapture",
+    ),
+    (
+        "mesh-storage",
+        "A thousand agents' thousand messages take at least 90 % less in windows than in endless lists of JSON, by encoding alone 40 % less.",
+        "cargo run --release --package myelin-mesh --example window_storage -- 1000 1000 --strict",
     ),
     ("streams-mutants", "Each of five mistakes put into the store is found by its tests.", "bus/store/mutants.sh"),
     ("crash-mutants", "Each of three mistakes put into the store is found by the judge of the crash test.", "testkit/mutants.sh"),
@@ -79,6 +115,7 @@ pub(crate) fn run(workspace: &Workspace, args: &ProofArgs) -> Outcome<()> {
         let names = proofs.iter().map(|proof| proof.name.as_str()).collect::<Vec<_>>();
         return Err(format!("there is no proof {name:?}; there are {}", names.join(", ")));
     };
+    let proof = &Proof { how: if args.debug { proof.how.debug()? } else { proof.how }, ..proof.clone() };
     let (output, holds) = prove(workspace, proof, args.minutes)?;
     let page = page(proof, &output, holds, &machine());
     let file = workspace.root.join("docs/proof").join(format!("{}.md", proof.name));
@@ -138,9 +175,18 @@ fn proofs(workspace: &Workspace) -> Outcome<Vec<Proof>> {
         }
         let text = fs::read_to_string(workspace.root.join(&file)).map_err(|error| format!("reading {}: {error}", file.display()))?;
         let name = stem.trim_start_matches(TEST_PREFIX).replace('_', "-");
-        proofs.push(Proof { name, promise: first_doc_line(&text).to_owned(), how: How::Test });
+        proofs.push(Proof { name, promise: first_doc_line(&text).to_owned(), how: How::Test { is_debug: false } });
     }
     Ok(proofs)
+}
+
+impl How {
+    fn debug(self) -> Outcome<Self> {
+        match self {
+            Self::Test { .. } => Ok(Self::Test { is_debug: true }),
+            _ => Err("only proofs that are tests can run in a debug build".to_owned()),
+        }
+    }
 }
 
 fn first_doc_line(text: &str) -> &str {
@@ -157,9 +203,9 @@ impl Proof {
             How::Fuzz => format!("cargo +nightly fuzz run {}", fuzz::names()),
             How::Soak => SOAK.iter().fold("myelin-loadtest".to_owned(), |command, word| command + " " + word),
             How::SoakStreams => SOAK_STREAMS.iter().fold("myelin-loadtest".to_owned(), |command, word| command + " " + word),
-            How::Test => {
-                let file = self.name.replace('-', "_");
-                format!("cargo test --release --package myelin-testkit --test {TEST_PREFIX}{file} -- --ignored --nocapture")
+            How::Test { is_debug } => {
+                let (file, profile) = (self.name.replace('-', "_"), if is_debug { "" } else { "--release " });
+                format!("cargo test {profile}--package myelin-testkit --test {TEST_PREFIX}{file} -- --ignored --nocapture")
             }
             How::Line(line) => line.to_owned(),
         }
@@ -171,10 +217,10 @@ impl Proof {
             How::Scenario(Pick::Curve, _) => {
                 "; the harness has to be the one that the proof links with the system's libzmq, since the libzmq that an ordinary build compiles has no CURVE"
             }
-            How::Test if self.name == INTEROP => {
+            How::Test { .. } if self.name == INTEROP => {
                 "; the harness with the peers of other implementations has to be built before, which the proof does"
             }
-            How::Scenario(..) | How::Fuzz | How::Soak | How::SoakStreams | How::Test | How::Line(_) => "",
+            How::Scenario(..) | How::Fuzz | How::Soak | How::SoakStreams | How::Test { .. } | How::Line(_) => "",
         }
     }
 }
@@ -204,8 +250,10 @@ fn prove(workspace: &Workspace, proof: &Proof, fuzz_minutes: u32) -> Outcome<(St
             shell.args(["-c", line]);
             shell
         }
-        How::Test => {
-            workspace.cargo(&["build", "--release", "--package", "myelin"])?;
+        How::Test { is_debug } => {
+            if !is_debug {
+                workspace.cargo(&["build", "--release", "--package", "myelin"])?;
+            }
             if proof.name == INTEROP {
                 workspace.cargo(&["build", "--release", "--package", "myelin-loadtest", "--features", "myelin-loadtest/interop"])?;
             }
@@ -249,8 +297,10 @@ fn machine() -> String {
 
 fn page(proof: &Proof, output: &str, holds: bool, machine: &str) -> String {
     let mark = if holds { "holds" } else { "does not hold" };
+    let is_debug = matches!(proof.how, How::Test { is_debug: true });
+    let (flag, build) = if is_debug { (" --debug", ", a debug build: its times are not those of a release") } else { ("", "") };
     format!(
-        "# Proof: {}\n\n{}\n\n- result: **{mark}**\n- again: `cargo xtask proof {}` (runs `{}`{})\n- machine: {machine}\n\n```text\n{}\n```\n",
+        "# Proof: {}\n\n{}\n\n- result: **{mark}**\n- again: `cargo xtask proof {}{flag}` (runs `{}`{})\n- machine: {machine}{build}\n\n```text\n{}\n```\n",
         proof.name,
         proof.promise,
         proof.name,
@@ -266,11 +316,20 @@ mod tests {
 
     #[test]
     fn a_report_says_what_was_run_where_and_with_what_result() {
-        let proof = Proof { name: "restart-storm".to_owned(), promise: "Nothing is lost.".to_owned(), how: How::Test };
+        let proof = Proof { name: "restart-storm".to_owned(), promise: "Nothing is lost.".to_owned(), how: How::Test { is_debug: false } };
         let page = page(&proof, "all well\n", true, "A Fast One, 2 cores");
         for part in ["restart-storm", "Nothing is lost.", "**holds**", "proof_restart_storm", "A Fast One", "all well"] {
             assert!(page.contains(part), "{part:?} is missing in {page}");
         }
+    }
+
+    #[test]
+    fn the_report_of_a_debug_build_says_so() {
+        let proof = Proof { name: "failures".to_owned(), promise: "Nothing is lost.".to_owned(), how: How::Test { is_debug: true } };
+        let page = page(&proof, "", true, "A Fast One");
+        assert!(page.contains("`cargo xtask proof failures --debug` (runs `cargo test --package"), "{page}");
+        assert!(page.contains("A Fast One, a debug build"), "{page}");
+        assert!(How::Fuzz.debug().is_err());
     }
 
     #[test]
@@ -295,7 +354,21 @@ mod tests {
     #[test]
     fn the_scenarios_are_always_listed() {
         let proofs = proofs(&Workspace::find().unwrap()).unwrap();
-        for name in ["p1", "p2", "p3", "curve", "p8", "fuzz", "soak", "streams-model", "streams-mutants", "crash", "crash-mutants"] {
+        for name in [
+            "p1",
+            "p2",
+            "p3",
+            "curve",
+            "p8",
+            "fuzz",
+            "soak",
+            "streams-model",
+            "streams-mutants",
+            "crash",
+            "crash-mutants",
+            "failures",
+            "mesh-churn",
+        ] {
             assert!(proofs.iter().any(|proof| proof.name == name), "{name} is missing");
         }
     }

@@ -1,12 +1,14 @@
-//! The read buffer of one connection: as large as its traffic, and gone when there is none.
+//! The read buffer of one connection: as large as its traffic, and gone when nothing incomplete is in it.
 
 use bytes::BytesMut;
 
+use super::spare;
+
 /// The smallest read: a few dozen requests of the usual size.
-const READ_BYTES_MIN: usize = 8 * 1024;
+pub(super) const READ_BYTES_MIN: usize = 8 * 1024;
 
 /// The largest read: a thousand small messages. More saves few system calls, leaves the cache, and keeps others waiting for the thread.
-const READ_BYTES_MAX: usize = 64 * 1024;
+pub(super) const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// Small reads in a row before the buffer shrinks, so that one pause in a flood does not.
 const SMALL_READS_MAX: u32 = 32;
@@ -20,19 +22,22 @@ pub(super) struct ReadBuffer {
     read_bytes: usize,
     small_reads: u32,
     window: usize,
+    /// The size of the buffer when it was taken from the spare ones.
+    taken: usize,
 }
 
 impl ReadBuffer {
     /// Starts with what the handshake left over.
     pub(super) fn new(bytes: BytesMut) -> Self {
-        Self { bytes, read_bytes: READ_BYTES_MIN, small_reads: 0, window: 0 }
+        Self { bytes, read_bytes: READ_BYTES_MIN, small_reads: 0, window: 0, taken: READ_BYTES_MIN }
     }
 
     /// Makes room for one read; the frame at the front lacks `missing` bytes.
     pub(super) fn prepare(&mut self, missing: usize) {
         let held = self.bytes.len();
-        if held == 0 && self.bytes.capacity() > 2 * self.read_bytes {
-            self.bytes = BytesMut::new();
+        if held == 0 {
+            self.bytes = spare::take(self.read_bytes);
+            self.taken = self.read_bytes;
         }
         let wanted = if held < self.read_bytes { self.read_bytes } else { missing.clamp(READ_BYTES_MIN, held) };
         if self.bytes.capacity() - held < wanted.div_ceil(2) {
@@ -57,17 +62,17 @@ impl ReadBuffer {
         }
     }
 
-    /// Whether it holds memory.
-    pub(super) fn is_held(&self) -> bool {
-        self.bytes.capacity() > 0
+    /// Gives the memory back if nothing incomplete is held: at the end of every turn.
+    pub(super) fn give_back(&mut self) {
+        if self.bytes.is_empty() && self.bytes.capacity() > 0 {
+            spare::put(std::mem::take(&mut self.bytes), self.taken);
+        }
     }
 
-    /// Gives the memory back if nothing incomplete is held.
-    pub(super) fn release(&mut self) {
-        if self.bytes.is_empty() {
-            self.bytes = BytesMut::new();
-            self.read_bytes = READ_BYTES_MIN;
-        }
+    /// Begins with small reads again, after a pause.
+    pub(super) fn forget_load(&mut self) {
+        self.read_bytes = READ_BYTES_MIN;
+        self.small_reads = 0;
     }
 }
 
@@ -115,7 +120,16 @@ mod tests {
         }
         assert_eq!(buffer.read_bytes, READ_BYTES_MIN);
         assert!(buffer.bytes.capacity() <= 2 * READ_BYTES_MIN);
-        buffer.release();
+    }
+
+    #[test]
+    fn what_is_incomplete_stays_and_everything_else_is_given_back() {
+        let mut buffer = ReadBuffer::new(BytesMut::new());
+        read(&mut buffer, 100, 2);
+        buffer.give_back();
+        assert_eq!(buffer.bytes.len(), 100);
+        buffer.bytes.clear();
+        buffer.give_back();
         assert_eq!(buffer.bytes.capacity(), 0);
     }
 }

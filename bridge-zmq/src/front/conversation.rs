@@ -21,7 +21,7 @@ use super::{DisconnectReason, Peer};
 use crate::codec;
 use crate::codec::curve::Opener;
 
-/// A connection without input for this long gives its read buffer back.
+/// A connection without input for this long gives back what it keeps for the next.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// While input never ends, every n-th turn looks at everything else first.

@@ -1,7 +1,7 @@
 //! What a peer sends, from its bytes to the handler.
 //!
 //! Per read batch: one `recv`, one pass of the codec, one call of the handler; no allocation while reads are small. The buffer is only taken once
-//! the socket is readable, and a read that leaves room tells the runtime that the socket is drained, so there is no extra system call that would
+//! the socket is readable, out of the thread's spare ones, and goes back there when nothing incomplete is in it; and a read that leaves room tells the runtime that the socket is drained, so there is no extra system call that would
 //! block.
 
 use std::io;
@@ -99,6 +99,7 @@ impl<'a> Intake<'a> {
         outcome.map_err(DisconnectReason::Protocol)?;
         let held = self.buffer.bytes.len() + self.codec.held();
         self.incomplete.hold(held).map_err(|Spent { max }| DisconnectReason::Overload { max })?;
+        self.buffer.give_back();
         Ok(pressure)
     }
 
@@ -136,14 +137,14 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    /// Whether it holds memory that [`release`](Self::release) may give back.
+    /// Whether it holds memory that [`release`](Self::release) gives back.
     pub(super) fn is_held(&self) -> bool {
-        self.buffer.is_held()
+        self.messages.capacity() > 0
     }
 
     /// Gives back what an idle connection does not need.
     pub(super) fn release(&mut self) {
-        self.buffer.release();
+        self.buffer.forget_load();
         self.messages = Vec::new();
     }
 }

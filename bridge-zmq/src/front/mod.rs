@@ -30,6 +30,7 @@ mod pending;
 mod reason;
 mod secrets;
 mod source;
+mod spare;
 mod stream;
 mod tag;
 mod traffic;

@@ -30,7 +30,8 @@ pub(super) async fn store(streams: &Streams, mut record: Record) -> Result<Recei
         match streams.store(&record).await? {
             Placed::Stored(receipt) => return Ok(receipt),
             Placed::MustMove { stream, to } => {
-                move_out(streams, &stream, to).await?;
+                // Rare, and its future is a large one.
+                Box::pin(move_out(streams, &stream, to)).await?;
                 (record.may_evict_to, full) = (to, Some(stream));
             }
         }

@@ -64,6 +64,7 @@ macro_rules! __mesh_conformance_list {
             refused::a_value_that_is_too_large;
             refused::too_many_keys_in_a_call;
             refused::too_many_bytes_in_a_call;
+            refused::too_many_bytes_in_an_answer;
             ends::a_closed_mesh_says_so;
             ends::a_watch_ends_with_its_mesh;
         }

@@ -3,7 +3,7 @@
 use super::Fixture;
 use super::fixture::key;
 use crate::error::{CompareError, ReadError, WriteError};
-use crate::{Expected, Recent, Ttl, Value, Window, limits};
+use crate::{Expected, Prefix, Recent, Ttl, Value, WatchEvent, Window, limits};
 
 /// One byte over the limit, whatever it would be when compressed.
 pub async fn a_value_that_is_too_large(on: &Fixture) {
@@ -56,4 +56,30 @@ pub async fn too_many_bytes_in_a_call(on: &Fixture) {
     assert_eq!(space.append_many(&Window::new(key("w")), &values).await, Err(error));
     let stats = space.stats().await.unwrap();
     assert_eq!((stats.entries, stats.windows), (0, 0));
+}
+
+/// 17 entries of 1 MiB, with and without anything to compress in them. One fewer is answered, and a watch tells all.
+pub async fn too_many_bytes_in_an_answer(on: &Fixture) {
+    let size = limits::VALUE_BYTES_DEFAULT;
+    let count = limits::READ_BYTES_MAX / size + 1;
+    for (name, is_random) in [("noise", true), ("zeros", false)] {
+        let space = on.space(name);
+        let keys: Vec<_> = (0..count).map(|number| key(&number.to_string())).collect();
+        let mut random = fastrand::Rng::with_seed(6);
+        let mut value = || Value::bytes((0..size).map(|_| if is_random { random.u8(..) } else { 0 }).collect::<Vec<_>>());
+        for some in keys.chunks(count / 2) {
+            space.set_many(some.iter().map(|key| (key.clone(), value())).collect(), Ttl::DEFAULT).await.unwrap();
+        }
+        let error = ReadError::AnswerTooLarge { max: limits::READ_BYTES_MAX };
+        assert!(!error.is_retryable() && !error.may_have_happened() && error.to_string().contains("16842752"), "{error}");
+        assert_eq!(space.get_many(&keys).await, Err(error.clone()), "{name}");
+        assert_eq!(space.get_many(&vec![keys[0].clone(); count]).await, Err(error), "{name}");
+        let most = space.get_many(&keys[1..]).await.unwrap();
+        assert!(most.iter().flatten().filter(|entry| entry.value.bytes.len() == size).count() == count - 1, "{name}");
+        let (mut watch, mut told) = (space.watch(&Prefix::all()), 0);
+        while watch.next().await.unwrap() != WatchEvent::Live {
+            told += 1;
+        }
+        assert_eq!(told, count, "{name}");
+    }
 }

@@ -25,6 +25,8 @@ pub(super) struct StoreFile {
 const NAME: &str = "memory.redb";
 /// A file that is being made. What a crash leaves of it is made anew.
 const NAME_UNFINISHED: &str = "memory.redb.new";
+/// Written and taken away again.
+const NAME_PROBE: &str = "memory.probe";
 
 impl StoreFile {
     pub(super) fn of(config: &EmbeddedConfig) -> Self {
@@ -35,6 +37,17 @@ impl StoreFile {
             #[cfg(test)]
             disk: None,
         }
+    }
+
+    /// Whether the file is there. The directory is made if it is not, and something is written to it: an answer means that it can be used.
+    pub(super) fn look(&self) -> Result<bool, OpenError> {
+        let directory = self.path.parent().unwrap_or_else(|| Path::new("."));
+        let probe = directory.join(NAME_PROBE);
+        let looked = fs::create_dir_all(directory)
+            .and_then(|()| File::create(&probe))
+            .and_then(|_| fs::remove_file(&probe))
+            .and_then(|()| self.path.try_exists());
+        looked.map_err(|error| io_error(&self.path, &error))
     }
 
     /// Opens the file, and makes it if there is none.

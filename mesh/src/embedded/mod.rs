@@ -60,6 +60,11 @@ impl Embedded {
         }
     }
 
+    /// Whether there is a store; the directory is one that can be used. Takes three calls of the system.
+    pub(crate) fn look_for(config: &EmbeddedConfig) -> Result<bool, OpenError> {
+        StoreFile::of(config).look()
+    }
+
     fn open_blocking(config: &EmbeddedConfig) -> Result<Self, OpenError> {
         Self::open_file(StoreFile::of(config), config)
     }

@@ -266,6 +266,7 @@ fn unknown(error: StoreError) -> StoreError {
         StoreError::Full(reason) | StoreError::Unavailable(reason) | StoreError::Damaged(reason) | StoreError::Unknown(reason) => {
             StoreError::Unknown(reason)
         }
+        StoreError::TooMuch => StoreError::TooMuch,
         StoreError::Closed => StoreError::Closed,
     }
 }

@@ -85,10 +85,18 @@ impl Caller {
     /// # Cancel safety
     /// The script may or may not run.
     pub(super) async fn script(&self, slot: u16, call: &script::Call, repeat: Repeat) -> Result<Value, StoreError> {
+        self.script_by(slot, call, repeat).await.map(|(value, _)| value)
+    }
+
+    /// A script for a slot, and the node that answered.
+    ///
+    /// # Cancel safety
+    /// The script may or may not run.
+    pub(super) async fn script_by(&self, slot: u16, call: &script::Call, repeat: Repeat) -> Result<(Value, Arc<Node>), StoreError> {
         let charge = self.charge(call.bytes()).await;
         let outcome = self.send(slot, What::Script(call), repeat).await;
         drop(charge);
-        outcome.map(|(value, _)| value)
+        outcome
     }
 
     /// A place within the bound on bytes. One call that is larger than the bound is admitted alone.

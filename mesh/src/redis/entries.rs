@@ -7,7 +7,7 @@ use super::reply;
 use super::script::{self, Call, Script};
 use super::store::Redis;
 use crate::store::{Kind, Scan, StoreError, Stored, Swapped, Write};
-use crate::{Expected, Key, Namespace, SpaceStats};
+use crate::{Expected, Key, Namespace, SpaceStats, limits};
 use redis::{Cmd, Value};
 use std::time::Duration;
 
@@ -36,11 +36,9 @@ pub(super) fn on_entries(script: &'static Script, space: &Namespace) -> Call {
     script.call().keys(parts).argument(fastrand::u64(..).to_be_bytes())
 }
 
-pub(super) fn get(space: &Namespace, keys: &[Key]) -> Cmd {
-    let mut command = redis::cmd(if keys.len() == 1 { "GET" } else { "MGET" });
-    for key in keys {
-        command.arg(entry_name(space, key));
-    }
+pub(super) fn get(space: &Namespace, key: &Key) -> Cmd {
+    let mut command = redis::cmd("GET");
+    command.arg(entry_name(space, key));
     command
 }
 
@@ -65,8 +63,21 @@ fn millis(ttl: Option<Duration>) -> u128 {
 
 impl Redis {
     pub(super) async fn read_entries(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError> {
-        let (value, node) = self.caller.command(slot_of(space), &get(space, keys), Repeat::Read).await?;
-        let values = if keys.len() == 1 { vec![value] } else { reply::list(value)? };
+        let (values, node) = match keys {
+            [key] => {
+                let (value, node) = self.caller.command(slot_of(space), &get(space, key), Repeat::Read).await?;
+                (vec![value], node)
+            }
+            keys => {
+                let names = keys.iter().map(|key| entry_name(space, key));
+                let call = script::READ.call().keys(names).number(limits::READ_BYTES_MAX + keys.len() * reply::LAID_HEAD);
+                let (value, node) = self.caller.script_by(slot_of(space), &call, Repeat::Read).await?;
+                if let Value::Int(_) = value {
+                    return Err(StoreError::TooMuch);
+                }
+                (reply::list(value)?, node)
+            }
+        };
         if values.len() != keys.len() {
             return Err(StoreError::Damaged("another number of entries than was asked for".into()));
         }

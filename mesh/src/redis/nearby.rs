@@ -184,7 +184,7 @@ impl Redis {
     ) -> Result<Option<(Kept, Millis)>, ReadError> {
         let Some(node) = self.caller.topology.node_of(slot_of(space)) else { return Ok(None) };
         let asked = Instant::now();
-        let answer = self.tracking.read(&node, &get(space, std::slice::from_ref(key))).await;
+        let answer = self.tracking.read(&node, &get(space, key)).await;
         // An error is looked into on the way that every other read takes.
         let Some(Ok(value)) = answer else { return Ok(None) };
         let most = nearby.millis(asked + KEPT_MAX);

@@ -76,7 +76,7 @@ pub(super) struct Laid {
     pub(super) record: Bytes,
 }
 
-const LAID_HEAD: usize = Revision::BYTES + 8;
+pub(super) const LAID_HEAD: usize = Revision::BYTES + 8;
 
 pub(super) fn laid(value: Value) -> Result<Option<Laid>, StoreError> {
     if value == Value::Nil {

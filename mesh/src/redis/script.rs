@@ -30,6 +30,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    READ = "read";
     WRITE = "head" "write";
     SWAP = "head" "swap";
     DELETE = "head" "delete";

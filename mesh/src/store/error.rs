@@ -1,6 +1,7 @@
 //! What a store reports. The policy above makes the errors of each operation of it.
 
 use crate::error::{ReadError, WatchError, WriteError};
+use crate::limits;
 
 /// Why a store did not do what it was asked. Which variant it is decides what callers may repeat, so it is better to say `Unknown` once too often.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub(crate) enum StoreError {
     Unavailable(Box<str>),
     /// It was given a write and may have done it. A read that fails is never this.
     Unknown(Box<str>),
+    /// A read found more than [`READ_BYTES_MAX`](crate::limits::READ_BYTES_MAX). Never of a write.
+    TooMuch,
     /// What it holds makes no sense.
     Damaged(Box<str>),
     /// It was closed.
@@ -21,6 +24,7 @@ impl From<StoreError> for ReadError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Full(reason) | StoreError::Unavailable(reason) | StoreError::Unknown(reason) => Self::Unavailable { reason },
+            StoreError::TooMuch => Self::AnswerTooLarge { max: limits::READ_BYTES_MAX },
             StoreError::Damaged(reason) => Self::Damaged { reason },
             StoreError::Closed => Self::Closed,
         }
@@ -33,6 +37,7 @@ impl From<StoreError> for WriteError {
             StoreError::Full(reason) => Self::Full { reason },
             StoreError::Unavailable(reason) => Self::Unavailable { reason },
             StoreError::Unknown(reason) => Self::Unknown { reason },
+            StoreError::TooMuch => unreachable!("a write reads nothing"),
             StoreError::Damaged(reason) => Self::Damaged { reason },
             StoreError::Closed => Self::Closed,
         }
@@ -45,6 +50,8 @@ impl From<ReadError> for WatchError {
             ReadError::Unavailable { reason } => Self::Unavailable { reason },
             ReadError::Damaged { reason } => Self::Damaged { reason },
             ReadError::Closed => Self::Closed,
+            // A single entry that no mesh would have written.
+            ReadError::AnswerTooLarge { .. } => Self::Damaged { reason: error.to_string().into() },
             ReadError::TooMany { .. } => unreachable!("a watch reads no more keys at once than it may"),
         }
     }

@@ -112,6 +112,7 @@ pub(crate) enum Changes {
 /// What a store does. See the head of this module for what holds of all of it.
 pub(crate) trait Store {
     /// The entries of these keys, in their order. At most [`KEYS_PER_CALL_MAX`](crate::limits::KEYS_PER_CALL_MAX) keys; a key may come twice.
+    /// [`StoreError::TooMuch`] instead of more bytes than [`READ_BYTES_MAX`](crate::limits::READ_BYTES_MAX), which are never all in memory.
     async fn read(&self, space: &Namespace, keys: &[Key]) -> Result<Vec<Option<Stored>>, StoreError>;
 
     /// Writes all of them or none. Repeating it is harmless: same revision, same content. If a key comes twice, the later one stays.

@@ -24,12 +24,14 @@ use super::phase::Phase;
 use super::zmq::PeersSource;
 use crate::config::Config;
 use crate::http::{HttpServer, Pages, ProcessCollector};
+use crate::memory::MemoryServer;
 
 /// A sidecar with everything bound and connected.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(super) bus: Bus,
     pub(super) streams: StreamServer,
+    pub(super) memory: MemoryServer,
     pub(super) nats: NatsListener,
     pub(super) bridge: Bridge,
     pub(super) http: HttpServer,
@@ -86,6 +88,8 @@ impl App {
         let streams =
             StreamServer::start(&bus, stream_metrics).await.map_err(|error| BuildError::setting(config, "store.enabled", &error))?;
 
+        let memory = super::memory::start(config, &bus, &mut registry).await?;
+
         registry.register("myelin_build", "The version that runs", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
         registry.register_collector(Box::new(ProcessCollector::new()));
         let address = http_socket.local_addr().map_err(BuildError::Thread)?;
@@ -95,7 +99,7 @@ impl App {
 
         phase.send_replace(Phase::Ready);
         let (drain_timeout, routes) = (config.serve.drain_timeout, config.routes.len());
-        Ok(Self { bus, streams, nats, bridge, http, phase, drain_timeout, tracker, token, listens, routes })
+        Ok(Self { bus, streams, memory, nats, bridge, http, phase, drain_timeout, tracker, token, listens, routes })
     }
 
     /// What listens where.

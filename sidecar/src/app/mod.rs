@@ -11,6 +11,7 @@ mod damage;
 mod error;
 mod fleet;
 mod listens;
+mod memory;
 mod nats;
 mod phase;
 mod pipelines;

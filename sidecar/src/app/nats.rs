@@ -69,7 +69,7 @@ fn credentials(config: &Config) -> Result<NatsCredentials, BuildError> {
 }
 
 /// The one line of a file.
-fn secret(config: &Config, key: &str, path: &Path) -> Result<Box<str>, BuildError> {
+pub(super) fn secret(config: &Config, key: &str, path: &Path) -> Result<Box<str>, BuildError> {
     let failed = |what: &str| BuildError::setting(config, key, &std::io::Error::other(format!("{}: {what}", path.display())));
     let size = std::fs::metadata(path).map_err(|error| failed(&reason(&error)))?.len();
     if size > SECRET_BYTES_MAX {

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::bridge::Bridge;
 use super::build::App;
 use super::phase::Phase;
+use crate::memory::MemoryServer;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl App {
     /// Dropping it stops without draining.
     pub(crate) async fn run(self, stop: CancellationToken, force: CancellationToken) -> Outcome {
         stop.cancelled().await;
-        let Self { bus, streams, nats, bridge, http, phase, drain_timeout, tracker, token, .. } = self;
+        let Self { bus, streams, memory, nats, bridge, http, phase, drain_timeout, tracker, token, .. } = self;
         let deadline = Instant::now() + drain_timeout;
         // From here on /readyz says no, so that whoever routes to us stops, and who asks all the same is refused at once.
         enter(&phase, Phase::Refusing);
@@ -51,12 +52,12 @@ impl App {
             settle(&bridge, deadline).await;
             // Before the bus, whose drain closes the store.
             let stored = bridge.finish_pipelines(left(deadline)).await & bridge.finish_letters(left(deadline)).await;
-            let answered = finish(&streams, deadline).await;
+            let (answered, remembered) = tokio::join!(finish(&streams, deadline), remember(&memory, deadline));
             let drained = drain(&bus, deadline).await;
             let closed = close(nats, &bridge, deadline).await;
             let saved = save(&tracker, &token, deadline).await;
             enter(&phase, Phase::Flushed);
-            if stored && answered && drained && closed && saved { Outcome::Clean } else { Outcome::Forced }
+            if stored && answered && remembered && drained && closed && saved { Outcome::Clean } else { Outcome::Forced }
         };
         let outcome = tokio::select! {
             outcome = ending => outcome,
@@ -94,6 +95,15 @@ async fn finish(streams: &StreamServer, deadline: Instant) -> bool {
     let finished = streams.shutdown(left(deadline)).await;
     if !finished {
         tracing::warn!("serve.drain_timeout passed before all requests about streams were answered");
+    }
+    finished
+}
+
+/// Lets requests about memory get their answers, and writes out what they changed. Returns whether all was done.
+async fn remember(memory: &MemoryServer, deadline: Instant) -> bool {
+    let finished = memory.shutdown(left(deadline)).await;
+    if !finished {
+        tracing::warn!("serve.drain_timeout passed before all requests about memory were answered");
     }
     finished
 }

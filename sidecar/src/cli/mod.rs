@@ -10,6 +10,7 @@ mod failure;
 mod health;
 mod import;
 mod logs;
+mod mem;
 mod output;
 mod payload;
 mod publish;
@@ -59,6 +60,7 @@ enum Verb {
     Stream(stream::Args),
     Consumer(consumer::Args),
     Dlq(dlq::Args),
+    Mem(mem::Args),
     Doctor(doctor::Args),
     Health(health::Args),
     Config(config::Args),
@@ -100,6 +102,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::Stream(args) => server::block_on(stream::run(args)),
         Verb::Consumer(args) => server::block_on(consumer::run(args)),
         Verb::Dlq(args) => server::block_on(dlq::run(args)),
+        Verb::Mem(args) => server::block_on(mem::run(args)),
         Verb::Doctor(args) => doctor::run(args),
         Verb::Health(args) => health::run(args),
         Verb::Config(args) => config::run(args),

@@ -40,12 +40,20 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const HOUR: u64 = 3_600_000;
+/// What is longer is "for ever", which has to be asked for with each entry.
+const CENTURY: u64 = 100 * 365 * 24 * HOUR;
 
 /// Names of the overflow policies, as `myelin_bus::Overflow` spells them (a test compares).
 pub(crate) const OVERFLOWS: &[&str] = &["block", "drop_oldest", "drop_newest", "disconnect"];
 
 /// Names of what carries the messages, see `Engine`.
 pub(crate) const ENGINES: &[&str] = &["embedded", "nats"];
+
+/// Names of what keeps the memory, see `MemoryEngine`.
+pub(crate) const MEMORY_ENGINES: &[&str] = &["embedded", "redis"];
+
+/// Names of what an acknowledged write of the embedded memory survives, see `myelin_mesh::Durability`.
+pub(crate) const MEMORY_DURABILITIES: &[&str] = &["synced", "relaxed"];
 
 /// Names of the mechanisms, see `MechanismName`.
 pub(crate) const MECHANISMS: &[&str] = &["null", "plain", "curve"];
@@ -81,6 +89,22 @@ pub(crate) const KEYS: &[Key] = &[
     key("nats.ping_interval", "MYELIN_NATS_PING_INTERVAL", duration(500, 120_000), "5s"),
     key("store.enabled", "MYELIN_STORE_ENABLED", Kind::Bool, "true"),
     key("store.directory", "MYELIN_STORE_DIRECTORY", Kind::File, ""),
+    key("memory.enabled", "MYELIN_MEMORY_ENABLED", Kind::Bool, "true"),
+    key("memory.engine", "MYELIN_MEMORY_ENGINE", Kind::Choice(MEMORY_ENGINES), "embedded"),
+    key("memory.ttl", "MYELIN_MEMORY_TTL", duration(1, CENTURY), "24h"),
+    // The ceiling is that of the mesh.
+    key("memory.value_max", "MYELIN_MEMORY_VALUE_MAX", size(KIB, 16 * MIB), "1MiB"),
+    key("memory.directory", "MYELIN_MEMORY_DIRECTORY", Kind::File, ""),
+    key("memory.durability", "MYELIN_MEMORY_DURABILITY", Kind::Choice(MEMORY_DURABILITIES), "synced"),
+    key("memory.bytes_max", "MYELIN_MEMORY_BYTES_MAX", size(MIB, 1024 * GIB), "1GiB"),
+    key("memory.cache_bytes", "MYELIN_MEMORY_CACHE_BYTES", size(MIB, 64 * GIB), "32MiB"),
+    key("memory.servers", "MYELIN_MEMORY_SERVERS", Kind::RedisServers, ""),
+    key("memory.cluster", "MYELIN_MEMORY_CLUSTER", Kind::Bool, "false"),
+    key("memory.user", "MYELIN_MEMORY_USER", Kind::Name, ""),
+    key("memory.password_file", "MYELIN_MEMORY_PASSWORD_FILE", Kind::File, ""),
+    key("memory.tls_ca", "MYELIN_MEMORY_TLS_CA", Kind::File, ""),
+    key("memory.near_bytes", "MYELIN_MEMORY_NEAR_BYTES", size(0, 64 * GIB), "64MiB"),
+    key("memory.near_entries", "MYELIN_MEMORY_NEAR_ENTRIES", count(0, 100_000_000), "100000"),
     key("discovery.enabled", "MYELIN_DISCOVERY_ENABLED", Kind::Bool, "true"),
     key("discovery.listen", "MYELIN_DISCOVERY_LISTEN", Kind::Bind, "tcp://127.0.0.1:7120"),
     key("discovery.advertise", "MYELIN_DISCOVERY_ADVERTISE", Kind::Host, ""),
@@ -116,7 +140,7 @@ pub(crate) const KEYS: &[Key] = &[
 ];
 
 /// Variables that start with `MYELIN_` and are no keys: they steer the program before there is a configuration.
-pub(crate) const OTHER_ENV: &[&str] = &["MYELIN_CONFIG", "MYELIN_SERVER", "MYELIN_LOG", "MYELIN_SUBJECT"];
+pub(crate) const OTHER_ENV: &[&str] = &["MYELIN_CONFIG", "MYELIN_SERVER", "MYELIN_LOG", "MYELIN_SUBJECT", "MYELIN_IMPORT_REDIS"];
 
 /// The key with this full name.
 pub(crate) fn find(path: &str) -> Option<&'static Key> {

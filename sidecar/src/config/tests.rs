@@ -34,7 +34,7 @@ fn names_are_unique_and_every_key_has_a_section() {
         assert!(KEYS[..index].iter().all(|other| other.path != key.path && other.env != key.env), "{}", key.path);
         assert!(key.path.contains('.') && key.env.starts_with("MYELIN_"));
     }
-    assert_eq!(keys::sections(), ["serve", "bus", "nats", "store", "discovery", "hub", "health", "security", "limits"]);
+    assert_eq!(keys::sections(), ["serve", "bus", "nats", "store", "memory", "discovery", "hub", "health", "security", "limits"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use myelin_bus::Overflow;
 
 use super::endpoint::Endpoint;
 use super::health::Health;
+use super::memory::Memory;
 use super::route::Route;
 use super::security::Security;
 use super::settings::Settings;
@@ -20,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) bus: Bus,
     pub(crate) nats: Nats,
     pub(crate) store: Store,
+    pub(crate) memory: Memory,
     pub(crate) discovery: Discovery,
     pub(crate) hub: Hub,
     pub(crate) health: Health,
@@ -157,6 +159,7 @@ impl Config {
                 enabled: settings.bool("store.enabled"),
                 directory: settings.file("store.directory").unwrap_or_else(|| settings.path("serve.state_dir").join("store")),
             },
+            memory: Memory::new(&settings),
             discovery: Discovery {
                 enabled: settings.bool("discovery.enabled"),
                 listen: settings.bind("discovery.listen"),

@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     Ports,
     /// A list of URLs of NATS servers.
     Servers,
+    /// A list of URLs of Redis servers.
+    RedisServers,
     /// A name on one line; the empty text means "not set".
     Name,
     /// A list of requests that are polls.
@@ -117,6 +119,7 @@ impl Kind {
             Self::Hosts => "a list of host names, addresses or networks, such as [\"10.0.0.7\", \"10.1.0.0/16\"]".into(),
             Self::Ports => "a port range such as \"17000-21999\"".into(),
             Self::Servers => "a list of servers, such as [\"nats://10.0.0.7:4222\", \"tls://nats.example:4222\"]; who we are stands in keys of its own".into(),
+            Self::RedisServers => "a list of servers, such as [\"redis://10.0.0.7:6379\"] or [\"rediss://redis.example:6379\"]; who we are stands in keys of its own".into(),
             Self::Name => "a name on one line".into(),
             Self::Polls => health::POLLS_EXPECTED.into(),
             Self::Members => health::MEMBERS_EXPECTED.into(),
@@ -135,8 +138,10 @@ impl Kind {
             }),
             (Self::Hosts, Raw::Texts(hosts)) => self.hosts(hosts.iter().map(String::as_str)),
             (Self::Hosts, Raw::Text(text)) => self.hosts(text.split(',').map(str::trim).filter(|host| !host.is_empty())),
-            (Self::Servers, Raw::Texts(servers)) => self.servers(servers.iter().map(String::as_str)),
-            (Self::Servers, Raw::Text(text)) => self.servers(text.split(',').map(str::trim).filter(|server| !server.is_empty())),
+            (Self::Servers | Self::RedisServers, Raw::Texts(servers)) => self.servers(servers.iter().map(String::as_str)),
+            (Self::Servers | Self::RedisServers, Raw::Text(text)) => {
+                self.servers(text.split(',').map(str::trim).filter(|server| !server.is_empty()))
+            }
             (Self::Polls | Self::Members | Self::Tolerances, Raw::Texts(texts)) => self.texts(texts.iter().map(String::as_str)),
             (Self::Polls | Self::Members | Self::Tolerances, Raw::Text(text)) => {
                 self.texts(text.split(',').map(str::trim).filter(|text| !text.is_empty()))
@@ -182,7 +187,7 @@ impl Kind {
             Self::Host => (text.is_empty() || is_host(text)).then(|| Value::Host((!text.is_empty()).then(|| text.to_owned()))),
             Self::Ports => return self.ports(text),
             Self::Name => (!text.contains(char::is_control)).then(|| Value::Name((!text.is_empty()).then(|| text.to_owned()))),
-            Self::Hosts | Self::Servers | Self::Polls | Self::Members | Self::Tolerances => None,
+            Self::Hosts | Self::Servers | Self::RedisServers | Self::Polls | Self::Members | Self::Tolerances => None,
         };
         value.ok_or_else(|| self.bad(text))
     }
@@ -231,10 +236,9 @@ impl Kind {
     }
 
     fn servers<'a>(self, servers: impl Iterator<Item = &'a str>) -> Result<Value, Problem> {
-        servers
-            .map(|server| if is_server(server) { Ok(server.to_owned()) } else { Err(self.bad(server)) })
-            .collect::<Result<_, _>>()
-            .map(Value::Servers)
+        let schemes = if matches!(self, Self::RedisServers) { ["redis://", "rediss://"] } else { ["nats://", "tls://"] };
+        let checked = servers.map(|server| if is_server(server, schemes) { Ok(server.to_owned()) } else { Err(self.bad(server)) });
+        checked.collect::<Result<_, _>>().map(Value::Servers)
     }
 
     fn bad(self, found: &str) -> Problem {
@@ -276,9 +280,9 @@ fn is_host(text: &str) -> bool {
     text.parse::<std::net::IpAddr>().is_ok() || (!text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)))
 }
 
-/// `nats://` or `tls://`, a host, and perhaps a port. No user and no password: this text is shown.
-fn is_server(text: &str) -> bool {
-    let Some(authority) = text.strip_prefix("nats://").or_else(|| text.strip_prefix("tls://")) else { return false };
+/// One of the schemes, a host, and perhaps a port. No user, no password and no path: this text is shown.
+fn is_server(text: &str, schemes: [&str; 2]) -> bool {
+    let Some(authority) = schemes.into_iter().find_map(|scheme| text.strip_prefix(scheme)) else { return false };
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (authority, None),

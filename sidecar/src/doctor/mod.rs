@@ -8,6 +8,7 @@ mod agents;
 mod finding;
 mod host;
 mod local;
+mod memory;
 mod pipelines;
 mod probe;
 mod routes;
@@ -35,6 +36,7 @@ pub(crate) fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(host::examine(config));
     findings.extend(security::examine_files(config));
     findings.extend(store::examine(config));
+    findings.extend(memory::examine(config));
     findings.extend(agents::examine(config));
     findings.extend(pipelines::examine_running(config));
     findings.sort_by_key(|finding| finding.severity);

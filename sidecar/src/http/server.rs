@@ -1,4 +1,4 @@
-//! The thread that serves HTTP.
+//! The thread that serves HTTP, and has time for what no worker should do.
 
 use std::io;
 use std::net::TcpListener;
@@ -12,6 +12,9 @@ use super::limited::Limited;
 
 /// How long open requests may take to end when we stop. Clients of `/metrics` read a few kilobytes.
 const STOP_GRACE: Duration = Duration::from_millis(500);
+
+/// How often free memory goes back to the system. A worker may wait a millisecond or two for it, one in some thousand.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A running HTTP server; [`stop`](Self::stop) ends it and waits for its thread.
 #[derive(Debug)]
@@ -41,6 +44,7 @@ impl HttpServer {
                     tracing::error!(%error, "HTTP server failed");
                 },
                 () = async { stopped.cancelled().await; tokio::time::sleep(STOP_GRACE).await } => {}
+                () = keep_memory_low() => {}
             }
         };
         let thread = std::thread::Builder::new().name("myelin-http".to_owned()).spawn(move || runtime.block_on(serve))?;
@@ -54,6 +58,19 @@ impl HttpServer {
             && thread.join().is_err()
         {
             tracing::error!("the HTTP thread panicked");
+        }
+    }
+}
+
+/// Gives back what the allocator keeps free, while this process does something: an idle one is left asleep.
+async fn keep_memory_low() {
+    let mut resident_before = 0;
+    loop {
+        tokio::time::sleep(MEMORY_INTERVAL).await;
+        let resident = crate::system::resident_bytes().unwrap_or_default();
+        if resident != resident_before {
+            myelin_malloc::give_back();
+            resident_before = crate::system::resident_bytes().unwrap_or_default();
         }
     }
 }

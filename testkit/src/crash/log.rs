@@ -60,7 +60,7 @@ impl Logs {
 }
 
 impl Peer {
-    pub(super) fn lines(&self) -> impl Iterator<Item = Vec<&str>> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Vec<&str>> {
         self.text.lines().map(words)
     }
 }

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use self::arena::Arena;
 pub use self::judge::judge;
 pub use self::log::{Logs, Peer};
+pub(crate) use self::verdict::{ACKED_AGAIN, DEAD_AND_ACKED, LOST, NOT_DEAD, NOT_WHOLE, SEQUENCE_TWICE, STORED_TWICE, TWO_LETTERS};
 pub use self::verdict::{Counts, Verdict};
 
 /// How much is done to the sidecar.
@@ -86,6 +87,6 @@ impl fmt::Display for Outcome {
 }
 
 /// Where peers write, by the kind of peer and a number.
-fn log_file(directory: &Path, kind: &str, name: &str) -> std::path::PathBuf {
+pub(crate) fn log_file(directory: &Path, kind: &str, name: &str) -> std::path::PathBuf {
     directory.join(format!("{kind}.{name}.log"))
 }

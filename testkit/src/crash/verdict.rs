@@ -47,14 +47,14 @@ pub struct Counts {
 }
 
 /// The promises, each with what breaks it.
-pub(super) const LOST: &str = "an acknowledged publish was delivered or is a dead letter";
-pub(super) const ACKED_AGAIN: &str = "a message whose ack was confirmed is not delivered again";
-pub(super) const STORED_TWICE: &str = "an id is stored once, also when it is sent again after a restart";
-pub(super) const SEQUENCE_TWICE: &str = "a sequence is never used twice";
-pub(super) const NOT_WHOLE: &str = "what is delivered is what was sent, whole";
-pub(super) const TWO_LETTERS: &str = "one dead letter per stream, consumer and sequence";
-pub(super) const DEAD_AND_ACKED: &str = "a message whose ack was confirmed is no dead letter";
-pub(super) const NOT_DEAD: &str = "a message whose term was confirmed is a dead letter";
+pub(crate) const LOST: &str = "an acknowledged publish was delivered or is a dead letter";
+pub(crate) const ACKED_AGAIN: &str = "a message whose ack was confirmed is not delivered again";
+pub(crate) const STORED_TWICE: &str = "an id is stored once, also when it is sent again after a restart";
+pub(crate) const SEQUENCE_TWICE: &str = "a sequence is never used twice";
+pub(crate) const NOT_WHOLE: &str = "what is delivered is what was sent, whole";
+pub(crate) const TWO_LETTERS: &str = "one dead letter per stream, consumer and sequence";
+pub(crate) const DEAD_AND_ACKED: &str = "a message whose ack was confirmed is no dead letter";
+pub(crate) const NOT_DEAD: &str = "a message whose term was confirmed is a dead letter";
 pub(super) const TOO_EARLY: &str = "a delayed message is not delivered before its time";
 pub(super) const DAMAGE: &str = "kill -9 is not taken for damage of the disk";
 

@@ -1,10 +1,12 @@
 //! A Redis Cluster of three primaries with a replica each.
 
 use super::resp::RedisReply;
-use super::server::{RedisOptions, RedisServer};
+use super::server::{RedisOptions, RedisServer, certificates};
 use crate::free_port;
 use crate::wait::eventually;
+use std::path::Path;
 use std::time::Duration;
+use tempfile::TempDir;
 
 const PRIMARIES: usize = 3;
 const SLOTS: usize = 16_384;
@@ -18,6 +20,26 @@ const PATIENCE: Duration = Duration::from_secs(45);
 pub struct RedisCluster {
     nodes: Vec<RedisServer>,
     bus_ports: Vec<u16>,
+    tls: Option<ClusterTls>,
+}
+
+/// Where the nodes serve TLS beside their plain ports, and the certificates of all of them.
+#[derive(Debug)]
+struct ClusterTls {
+    ports: Vec<u16>,
+    certificates: TempDir,
+}
+
+impl ClusterTls {
+    fn arguments(&self, node: usize) -> Vec<String> {
+        let file = |name: &str| self.certificates.path().join(name).display().to_string();
+        let port = self.ports[node].to_string();
+        // Redis 7.0 tells clients with TLS the ports with TLS only where the nodes use it among themselves.
+        let among = ["--tls-cluster", "yes", "--tls-replication", "yes", "--tls-auth-clients", "no"].map(str::to_owned);
+        let names = ["--tls-port", "--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file"];
+        let values = [port, file("server.crt"), file("server.key"), file("ca.crt")];
+        among.into_iter().chain(names.into_iter().map(str::to_owned).zip(values).flat_map(|(name, value)| [name, value])).collect()
+    }
 }
 
 impl RedisCluster {
@@ -28,8 +50,26 @@ impl RedisCluster {
     #[must_use]
     #[track_caller]
     pub fn start() -> Self {
+        Self::start_with(None)
+    }
+
+    /// As [`RedisCluster::start`], and each node also serves TLS on a port of its own, with a certificate for `localhost` and 127.0.0.1. A client that
+    /// came over TLS is sent on to ports with TLS.
+    ///
+    /// # Panics
+    /// As [`RedisCluster::start`], and when there is no `openssl`.
+    #[must_use]
+    #[track_caller]
+    pub fn start_tls() -> Self {
+        let home = TempDir::new().expect("a temporary directory can be created");
+        certificates(home.path());
+        Self::start_with(Some(ClusterTls { ports: (0..2 * PRIMARIES).map(|_| free_port()).collect(), certificates: home }))
+    }
+
+    #[track_caller]
+    fn start_with(tls: Option<ClusterTls>) -> Self {
         let bus_ports: Vec<u16> = (0..2 * PRIMARIES).map(|_| free_port()).collect();
-        let start = |port: &u16| {
+        let start = |(index, port): (usize, &u16)| {
             let arguments = ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", NODE_TIMEOUT_MS]
                 .into_iter()
                 // A node without which some slots are not served takes nothing from the others.
@@ -43,10 +83,11 @@ impl RedisCluster {
                     "--cluster-port",
                 ])
                 .map(str::to_owned)
-                .chain([port.to_string()]);
+                .chain([port.to_string()])
+                .chain(tls.as_ref().map(|tls| tls.arguments(index)).unwrap_or_default());
             RedisServer::start_with(RedisOptions { durable: true, arguments: arguments.collect(), ..RedisOptions::default() })
         };
-        let cluster = Self { nodes: bus_ports.iter().map(start).collect(), bus_ports };
+        let cluster = Self { nodes: bus_ports.iter().enumerate().map(start).collect(), bus_ports, tls };
         cluster.join();
         cluster.wait_healthy();
         cluster
@@ -152,6 +193,17 @@ impl RedisCluster {
         self.nodes.iter().map(RedisServer::url).collect()
     }
 
+    /// The port with TLS of a node, and the certificate of the authority of all of them, in PEM.
+    ///
+    /// # Panics
+    /// When the cluster serves no TLS.
+    #[must_use]
+    #[track_caller]
+    pub fn tls(&self, index: usize) -> (u16, Vec<u8>) {
+        let tls = self.tls.as_ref().expect("it was started with TLS");
+        (tls.ports[index], authority(tls.certificates.path()))
+    }
+
     /// The slot of a key, as a server computes it.
     ///
     /// # Panics
@@ -185,6 +237,10 @@ impl RedisCluster {
             node.restart();
         }
     }
+}
+
+fn authority(home: &Path) -> Vec<u8> {
+    std::fs::read(home.join("ca.crt")).expect("it was made at the start")
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ fn spawn(port: u16, options: &RedisOptions, home: &Path) -> Process {
 
 /// An authority and a certificate for `localhost` and 127.0.0.1, by the `openssl` of the machine.
 #[track_caller]
-fn certificates(home: &Path) {
+pub(super) fn certificates(home: &Path) {
     installed_openssl();
     std::fs::write(home.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").expect("the directory is ours");
     let run = |line: &str| {

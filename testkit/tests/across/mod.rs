@@ -25,7 +25,7 @@ impl Machines {
     pub(crate) fn start(routes: [&str; 2]) -> Option<Self> {
         let hosts = Hosts::start(3)?;
         let nats = NatsServer::start_on_with(&hosts[2], "max_payload: 9MB\n");
-        let sidecars = [0, 1].map(|number| builder(&hosts[number], &nats).routes(routes[number]).start());
+        let sidecars = [0, 1].map(|number| Self::sidecar(&hosts, &nats, number, routes[number]));
         Some(Self { sidecars, nats, hosts })
     }
 
@@ -50,6 +50,14 @@ impl Machines {
     #[track_caller]
     pub(crate) fn peer(&self, machine: usize, place: SocketAddr, socket_type: &str) -> Peer {
         self.hosts[machine].enter(|| Peer::connect(place, socket_type))
+    }
+
+    /// Started, with an older version on the machine that `MYELIN_OLDER_MACHINE` names, if it names one (`testkit/upgrade.sh`).
+    #[track_caller]
+    fn sidecar(hosts: &Hosts, nats: &NatsServer, number: usize, routes: &str) -> Sidecar {
+        let builder = builder(&hosts[number], nats).routes(routes);
+        let older = std::env::var("MYELIN_OLDER_MACHINE").is_ok_and(|machine| machine == number.to_string());
+        if older { builder.older() } else { builder }.start()
     }
 }
 

@@ -62,6 +62,14 @@ struct Wire {
     filters: Vec<Box<str>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     callers: Vec<u64>,
+    /// The how manieth word of its node it is: one of a connection that was cut may come behind those of the next. 0 from who does not count.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    number: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "how serde asks")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl NodeId {
@@ -92,9 +100,9 @@ impl fmt::Display for NodeId {
 }
 
 impl Announcement {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self, number: u64) -> Vec<u8> {
         let texts = |filters: &[Filter]| filters.iter().map(|filter| filter.as_str().into()).collect();
-        let wire = |kind: &str| Wire { kind: kind.into(), ..Wire::default() };
+        let wire = |kind: &str| Wire { kind: kind.into(), number, ..Wire::default() };
         let wire = match self {
             Self::Hello { host } => Wire { host: host.clone(), ..wire("hello") },
             Self::Wants { host, filters } => Wire { host: host.clone(), filters: texts(filters), ..wire("wants") },
@@ -107,12 +115,13 @@ impl Announcement {
         serde_json::to_vec(&wire).expect("texts and numbers are JSON")
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+    /// The announcement and its number.
+    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, u64), Unreadable> {
         if bytes.len() > BYTES_MAX {
             return Err(Unreadable::TooLarge(bytes.len()));
         }
         let form = |error: &dyn fmt::Display| Unreadable::Form(error.to_string().into());
-        let Wire { kind, host, filters, callers } = serde_json::from_slice(bytes).map_err(|error| form(&error))?;
+        let Wire { kind, host, filters, callers, number } = serde_json::from_slice(bytes).map_err(|error| form(&error))?;
         if filters.len() > FILTERS_MAX {
             return Err(form(&format_args!("{} subjects", filters.len())));
         }
@@ -121,7 +130,7 @@ impl Announcement {
             [filter] => Ok(filter.clone()),
             other => Err(form(&format_args!("{} subjects where one belongs", other.len()))),
         };
-        Ok(match &*kind {
+        let announcement = match &*kind {
             "hello" => Self::Hello { host },
             "wants" => Self::Wants { host, filters },
             "want" => Self::Want { filter: one()? },
@@ -130,7 +139,8 @@ impl Announcement {
             "left" => Self::Left { callers },
             "bye" => Self::Bye,
             unknown => return Err(form(&format_args!("kind {unknown:?}"))),
-        })
+        };
+        Ok((announcement, number))
     }
 }
 
@@ -155,7 +165,7 @@ mod tests {
             Announcement::Bye,
         ];
         for announcement in said {
-            assert_eq!(Announcement::decode(&announcement.encode()), Ok(announcement));
+            assert_eq!(Announcement::decode(&announcement.encode(7)), Ok((announcement, 7)));
         }
         let node = NodeId::random();
         assert_eq!(NodeId::of(&node.subject()), Ok(node));
@@ -175,14 +185,18 @@ mod tests {
             (Announcement::Left { callers: vec![7, 9] }, r#"{"kind":"left","callers":[7,9]}"#),
             (Announcement::Bye, r#"{"kind":"bye"}"#),
         ] {
-            assert_eq!(String::from_utf8(announcement.encode()).expect("JSON"), words);
-            assert_eq!(Announcement::decode(words.as_bytes()), Ok(announcement));
+            assert_eq!(String::from_utf8(announcement.encode(0)).expect("JSON"), words);
+            // Counted since, which the first ones do not read.
+            let counted = format!("{},\"number\":{}}}", words.trim_end_matches('}'), u64::MAX);
+            assert_eq!(String::from_utf8(announcement.encode(u64::MAX)).expect("JSON"), counted);
+            assert_eq!(Announcement::decode(counted.as_bytes()), Ok((announcement.clone(), u64::MAX)));
+            assert_eq!(Announcement::decode(words.as_bytes()), Ok((announcement, 0)));
         }
     }
 
     #[test]
     fn what_a_later_version_adds_is_ignored() {
-        assert_eq!(Announcement::decode(br#"{"kind":"confirm","load":3}"#), Ok(Announcement::Confirm));
+        assert_eq!(Announcement::decode(br#"{"kind":"confirm","load":3}"#), Ok((Announcement::Confirm, 0)));
         assert!(Announcement::decode(br#"{"kind":"sing"}"#).is_err());
     }
 

@@ -8,6 +8,7 @@
 //! - **Off means off.** A message is sent only while some node wants its subject and has been heard of since, or at most [`LEASE`] after, the first
 //!   message that was sent to it unconfirmed. A node that dies is sent nothing from [`LEASE`] after that message on.
 //! - **On is safe.** A node that was heard of is sent everything it wants from that moment on: no message is lost for want of a lease.
+//! - **The last word counts.** A word that comes behind a later one of its node, as it may when a connection was cut, changes nothing here.
 //! - **Bounded.** [`NODES_MAX`] nodes with as many subjects each as an announcement may carry; a node that is silent for [`BEATS_MISSED_MAX`] beats is
 //!   forgotten.
 
@@ -45,6 +46,8 @@ struct Node {
     host: Box<str>,
     wants: HashSet<Filter>,
     heard: Instant,
+    /// The highest number of its words.
+    number: u64,
     /// The first message sent to it since it was heard.
     unconfirmed: Option<Instant>,
 }
@@ -104,6 +107,14 @@ impl Interests {
         if is_new && heard == Heard::Noted { Heard::Tell } else { heard }
     }
 
+    /// Notes the number of a word, and tells whether it comes behind a later one. Words of number 0 are not counted.
+    pub(super) fn is_late(&mut self, node: NodeId, number: u64) -> bool {
+        let Some(known) = self.nodes.get_mut(&node) else { return false };
+        let is_late = number != 0 && number < known.number;
+        known.number = known.number.max(number);
+        is_late
+    }
+
     /// Whether a message on `subject` is to be sent now.
     pub(super) fn wants(&mut self, subject: &Subject, now: Instant) -> bool {
         let mut is_wanted = false;
@@ -128,7 +139,7 @@ impl Interests {
 
 impl Node {
     fn new(now: Instant) -> Self {
-        Self { host: Box::default(), wants: HashSet::new(), heard: now, unconfirmed: None }
+        Self { host: Box::default(), wants: HashSet::new(), heard: now, number: 0, unconfirmed: None }
     }
 
     fn wants(&self, subject: &Subject) -> bool {

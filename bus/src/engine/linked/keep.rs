@@ -140,7 +140,7 @@ impl Shared {
             Body::Frames(frames) => frames.first(),
         };
         let announced = NodeId::of(subject).and_then(|node| Ok((node, Announcement::decode(&bytes)?)));
-        let (node, announcement) = match announced {
+        let (node, (announcement, number)) = match announced {
             Ok(announced) => announced,
             Err(error) => {
                 self.metrics.malformed.inc();
@@ -152,7 +152,14 @@ impl Shared {
             return;
         }
         self.metrics.heard.inc();
-        let heard = self.interests.lock().hear(node, announcement, now);
+        let mut interests = self.interests.lock();
+        // A connection that closed stays closed, whatever was said since.
+        if interests.is_late(node, number) && !matches!(announcement, Announcement::Left { .. }) {
+            debug!(%node, ?announcement, "left out a word that came behind a later one");
+            return;
+        }
+        let heard = interests.hear(node, announcement, now);
+        drop(interests);
         match heard {
             Heard::Noted | Heard::Ignored => {}
             Heard::Tell => self.tell_wants(),

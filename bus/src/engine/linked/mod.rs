@@ -80,6 +80,8 @@ struct Shared {
     next_receiver: AtomicU64,
     interests: Mutex<Interests>,
     wants: Mutex<Wants>,
+    /// How many announcements this node has made.
+    words: Mutex<u64>,
     departed: Departed,
     arrived: Arrived,
     unserved: Unserved,
@@ -131,6 +133,7 @@ impl Linked {
             next_receiver: AtomicU64::new(0),
             interests: Mutex::default(),
             wants: Mutex::default(),
+            words: Mutex::default(),
             departed: Departed::default(),
             arrived: Arrived::default(),
             unserved: Unserved::default(),
@@ -354,7 +357,10 @@ impl Shared {
             return;
         }
         self.metrics.announced.inc();
-        let body = Body::from(announcement.encode());
+        // Held until it is handed over, so that words go in the order of their numbers.
+        let mut words = self.words.lock();
+        *words += 1;
+        let body = Body::from(announcement.encode(*words));
         let subject = self.node.subject();
         drop(self.main.dispatch(None, Delivery { subject: &subject, reply: None, meta: None, bodies: &[body] }).pressure);
     }

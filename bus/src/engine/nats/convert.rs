@@ -12,7 +12,19 @@ use crate::{Meta, ReplyTo, payload};
 /// A message for the client. Headers that NATS cannot carry (a name with a colon or blank, a value that is no line of text) are left out.
 pub(super) fn outbound(subject: &Subject, reply: Option<&Subject>, meta: Option<&Meta>, payload: Bytes) -> Outbound {
     let (headers, headers_len) = headers(meta);
-    Outbound { subject: subject.as_str().into(), reply: reply.map(|reply| reply.as_str().into()), headers, headers_len, payload }
+    Outbound { subject: named(subject), reply: reply.map(named), headers, headers_len, payload }
+}
+
+/// A name for the client, by reference: copies of it are made wherever a message may have to wait.
+fn named(subject: &Subject) -> async_nats::Subject {
+    struct Name(Subject);
+    impl AsRef<[u8]> for Name {
+        fn as_ref(&self) -> &[u8] {
+            self.0.as_str().as_bytes()
+        }
+    }
+    let bytes = Bytes::from_owner(Name(subject.clone()));
+    async_nats::Subject::from_utf8(bytes).unwrap_or_else(|_| subject.as_str().into())
 }
 
 fn headers(meta: Option<&Meta>) -> (Option<HeaderMap>, usize) {

@@ -274,13 +274,18 @@ impl EngineOps for Nats {
     async fn publish(&self, offer: Offer<'_>) -> Result<Published, PublishError> {
         let outbound = self.encode(offer.as_delivery(), &offer.body)?;
         let size = outbound.wire_len();
-        match timeout(PATIENCE, self.outgoing.send(outbound)).await {
-            Ok(Ok(())) => Ok(Published { receivers: 1, pressure: self.pressure() }),
-            Ok(Err(error)) => Err(match error.kind() {
+        let sent = match self.outgoing.offer(outbound) {
+            Ok(()) => Ok(()),
+            Err(Refused::Client(error)) => Err(error),
+            // Only who has to wait needs a clock.
+            Err(Refused::Full(back)) => timeout(PATIENCE, self.outgoing.send(*back)).await.map_err(|_elapsed| self.disconnected())?,
+        };
+        match sent {
+            Ok(()) => Ok(Published { receivers: 1, pressure: self.pressure() }),
+            Err(error) => Err(match error.kind() {
                 PublishErrorKind::MaxPayloadExceeded => PublishError::TooLarge { size, max: self.payload_bytes_max() },
                 PublishErrorKind::Send | PublishErrorKind::InvalidSubject => PublishError::Closed,
             }),
-            Err(_elapsed) => Err(self.disconnected()),
         }
     }
 

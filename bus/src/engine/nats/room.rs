@@ -38,7 +38,7 @@ impl Room {
     }
 
     /// The payload with its room, if there is some now; else the payload again.
-    pub(super) fn try_enter(&self, payload: Bytes) -> Result<Bytes, Bytes> {
+    pub(crate) fn try_enter(&self, payload: Bytes) -> Result<Bytes, Bytes> {
         let Some(kib) = kib(&payload) else { return Ok(payload) };
         match Arc::clone(&self.free).try_acquire_many_owned(kib) {
             Ok(room) => Ok(Bytes::from_owner(Counted { payload, _room: room })),

@@ -13,10 +13,11 @@ use super::super::error::{ConsumeError, StreamError, chain};
 use super::super::step::{self, Step};
 use super::hands::Hand;
 use super::headers::Held;
+use super::knowns::Known;
 use super::pull::{Waiting, give_back};
 use super::refusal::Refusal;
 use super::settings::{own_consumer, own_stream};
-use super::{JetStream, Known, PATIENCE, attempts, info, millis, read, server_name};
+use super::{JetStream, PATIENCE, attempts, info, millis, read, server_name};
 
 /// Most messages of one request to the server.
 const BATCH_MAX: usize = 4_096;
@@ -30,9 +31,8 @@ const REST: Duration = Duration::from_millis(20);
 impl JetStream {
     /// A consumer as it was when this process first worked with it.
     pub(super) async fn known(&self, stream: &Name, consumer: &Name) -> Result<Known, StreamError> {
-        let key = (stream.clone(), consumer.clone());
-        if let Some(known) = self.0.consumers.lock().get(&key) {
-            return Ok(known.clone());
+        if let Some(known) = self.0.consumers.lock().get(stream, consumer) {
+            return Ok(known);
         }
         let refused = |refusal: Refusal| refusal.of(stream, Some(consumer));
         let server = info::raw(self, stream).await.map_err(refused)?;
@@ -42,13 +42,13 @@ impl JetStream {
         let config = own_consumer(&found.name, &found.config).ok_or_else(foreign)?;
         let of = own_stream(&server.config).ok_or_else(foreign)?;
         let known = Known { config: config.into(), stream: of.into() };
-        self.0.consumers.lock().insert(key, known.clone());
+        self.0.consumers.lock().insert(stream, consumer, known.clone());
         Ok(known)
     }
 
     /// Asks anew before it works with this consumer, or with any of this stream.
     pub(super) fn forget(&self, stream: &Name, consumer: Option<&Name>) {
-        self.0.consumers.lock().retain(|(of, name), _| of != stream || consumer.is_some_and(|consumer| consumer != name));
+        self.0.consumers.lock().forget(stream, consumer);
     }
 
     /// Says something of a delivery, and waits until the server has heard it.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::Info as ServerConsumerInfo;
-use async_nats::jetstream::stream::Info as ServerStreamInfo;
-use myelin_store::{ConsumerConfig, ConsumerInfo, Name, StreamConfig, StreamInfo};
+use async_nats::jetstream::stream::{ClusterInfo, Info as ServerStreamInfo};
+use myelin_store::{ConsumerConfig, ConsumerInfo, Name, Retention, StreamConfig, StreamInfo};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -167,10 +167,29 @@ pub(super) async fn purge(engine: &JetStream, stream: &Name, filter: Option<&str
 pub(super) async fn put_consumer(engine: &JetStream, stream: &Name, config: &ConsumerConfig) -> Result<ConsumerInfo, StreamError> {
     let of = info::config(engine, stream).await?;
     let made = make_consumer(engine, &of, config).await?;
+    if of.retention == Retention::Interest {
+        until_everywhere(engine, stream, &made).await?;
+    }
     engine.forget(stream, Some(&config.name));
     info::consumer(engine, stream, &made)
         .await
         .ok_or_else(|| StreamError::Closed { stream: stream.clone(), cause: "the server keeps no metadata of consumers".into() })
+}
+
+/// Waits until each server that keeps the stream has the consumer, but for those that are away: each of them decides by itself whether anybody
+/// wants a message, and one that has not heard of the consumer yet drops what is acknowledged meanwhile.
+async fn until_everywhere(engine: &JetStream, stream: &Name, made: &ServerConsumerInfo) -> Result<(), StreamError> {
+    let verb = format!("CONSUMER.INFO.{}.{}", server_name(stream), made.name);
+    let end = Instant::now() + PATIENCE;
+    let mut known = made.cluster.clone();
+    let is_behind = |cluster: ClusterInfo| cluster.replicas.iter().any(|server| !server.current && !server.offline);
+    // Who takes longer is away, which the others notice late. It hears of the consumer before it hears of messages.
+    while known.is_some_and(is_behind) && Instant::now() < end {
+        sleep(MEETING).await;
+        let asked = engine.look::<ServerConsumerInfo>(verb.clone(), &json!({})).await;
+        known = asked.map_err(|refusal| refusal.of(stream, None))?.cluster;
+    }
+    Ok(())
 }
 
 async fn make_consumer(engine: &JetStream, stream: &StreamConfig, config: &ConsumerConfig) -> Result<ServerConsumerInfo, StreamError> {

@@ -18,6 +18,7 @@ mod delay;
 mod hands;
 mod headers;
 mod info;
+mod knowns;
 mod manage;
 mod pull;
 mod read;
@@ -33,13 +34,14 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
-use hashbrown::HashMap;
 use myelin_store::{ConsumerConfig, ConsumerInfo, Delivered, Name, Stored, StreamConfig, StreamInfo};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::hands::Hands;
+use self::knowns::Knowns;
 use self::pull::Idle;
 use self::sweep::Sweeps;
 use super::engine::{Failure, Placed, Record, StreamEngine};
@@ -66,24 +68,19 @@ pub(crate) struct JetStream(Arc<Shared>);
 
 struct Shared {
     client: Client,
+    /// Whether the client is connected, and each time that changes.
+    connection: watch::Receiver<bool>,
     room: Room,
     context: Context,
     /// Where a worker's goodbye is said: it may come from outside of the runtime.
     runtime: Handle,
     replicas: usize,
-    /// What is known of consumers that were worked with. As many as the fleet has; forgotten with their consumer.
-    consumers: Mutex<HashMap<(Name, Name), Known>>,
+    /// What is known of consumers that were worked with.
+    consumers: Mutex<Knowns>,
     hands: Mutex<Hands>,
     idle: Mutex<Idle>,
     /// Held while a round of the sweeper asks the server, which is its only user.
     sweeps: tokio::sync::Mutex<Sweeps>,
-}
-
-/// A consumer as it was last heard of.
-#[derive(Clone)]
-struct Known {
-    config: Arc<ConsumerConfig>,
-    stream: Arc<StreamConfig>,
 }
 
 impl JetStream {
@@ -103,6 +100,7 @@ impl JetStream {
             .build(client.clone());
         Ok(Self(Arc::new(Shared {
             client,
+            connection: nats.connected(),
             room: nats.room(),
             context,
             runtime: Handle::current(),
@@ -142,13 +140,16 @@ impl JetStream {
     ///
     /// # Errors
     /// When there is none within [`PATIENCE`].
+    fn is_connected(&self) -> bool {
+        self.0.client.connection_state() == State::Connected
+    }
+
     async fn connected(&self) -> Result<(), Box<str>> {
-        let is_there = || self.0.client.connection_state() == State::Connected;
-        if is_there() {
+        if self.is_connected() {
             return Ok(());
         }
         let end = Instant::now() + PATIENCE;
-        while !is_there() {
+        while !self.is_connected() {
             if Instant::now() >= end {
                 return Err(format!("there has been no connection for {PATIENCE:?}").into());
             }

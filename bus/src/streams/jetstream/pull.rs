@@ -3,6 +3,9 @@
 //! The server answers a request when it likes, also after a worker has stopped waiting: such messages would be nobody's until `ack_wait` is over.
 //! So a request that its worker left is kept for a moment ([`IDLE`]) for the next worker of the consumer in this process. If none comes, it is
 //! given back, and so is what still arrives for it.
+//!
+//! A server that is killed takes its requests along, and one that does not see us for a moment drops them, without a word. So a request has
+//! heartbeats, and is over when none come ([`SILENCE`]); and it ends with its connection: whoever waits asks anew over the next one at once.
 
 use std::time::Duration;
 
@@ -13,6 +16,7 @@ use futures_util::StreamExt;
 use hashbrown::HashMap;
 use myelin_store::Name;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::super::error::{StreamError, chain};
@@ -23,6 +27,12 @@ const IDLE: Duration = Duration::from_millis(500);
 
 /// Most requests of one consumer that wait for another worker; one more gives the oldest back.
 const IDLE_MAX: usize = 64;
+
+/// How often the server says that it still has a request, where nothing else comes of it.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// After two heartbeats that did not come, and some time for the way, the server does not have it any more.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// Requests without a worker, by consumer.
 #[derive(Debug, Default)]
@@ -41,7 +51,13 @@ pub(super) struct Pull {
     taken: Vec<Message>,
     /// When the server has forgotten it.
     end: Instant,
+    /// How long nothing may come while the server has it.
+    silence: Duration,
+    /// Changes when the connection goes, and when there is another.
+    connection: watch::Receiver<bool>,
     is_over: bool,
+    /// Whether the server has it no more, as far as we know. What still comes of it is for others.
+    is_lost: bool,
 }
 
 /// A request that somebody waits for. Dropped, it is there for the next one.
@@ -99,6 +115,10 @@ impl Drop for Waiting<'_> {
             return;
         }
         let engine = self.engine.clone();
+        if pull.is_lost {
+            self.engine.0.runtime.spawn(async move { pull.give_back(&engine).await });
+            return;
+        }
         let (ticket, surplus) = self.engine.0.idle.lock().put(self.key.clone(), pull);
         let key = self.key.clone();
         self.engine.0.runtime.spawn(async move {
@@ -118,20 +138,37 @@ impl Pull {
     async fn begin(engine: &JetStream, stream: &Name, consumer: &Name, max: usize, expires: Duration) -> Result<Self, StreamError> {
         let unreachable = |error: &dyn std::error::Error| StreamError::Unreachable { reason: chain(error).into() };
         engine.connected().await.map_err(|reason| StreamError::Unreachable { reason })?;
+        let mut connection = engine.0.connection.clone();
+        connection.mark_unchanged();
         let client = &engine.0.client;
         let inbox = client.new_inbox();
         let subscriber = client.subscribe(inbox.clone()).await.map_err(|error| unreachable(&error))?;
-        let asked = json!({ "batch": max, "no_wait": true, "expires": u64::try_from(expires.as_nanos()).unwrap_or(u64::MAX) });
+        let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let mut asked = json!({ "batch": max, "no_wait": true, "expires": nanos(expires) });
+        // The server refuses a heartbeat that is longer than half of the time.
+        let has_heartbeat = expires >= 2 * HEARTBEAT;
+        if has_heartbeat {
+            asked["idle_heartbeat"] = json!(nanos(HEARTBEAT));
+        }
+        let silence = if has_heartbeat { SILENCE } else { expires + PATIENCE };
         let verb = format!("$JS.API.CONSUMER.MSG.NEXT.{}.{consumer}", server_name(stream));
         client.publish_with_reply(verb, inbox, Bytes::from(asked.to_string())).await.map_err(|error| unreachable(&error))?;
-        Ok(Self { subscriber, left: max, taken: Vec::new(), end: Instant::now() + expires + PATIENCE, is_over: false })
+        let end = Instant::now() + expires + PATIENCE;
+        Ok(Self { subscriber, left: max, taken: Vec::new(), end, silence, connection, is_over: false, is_lost: false })
     }
 
     async fn gather(&mut self, engine: &JetStream) -> Result<(), String> {
         while !self.is_over && self.left > 0 {
-            let Ok(next) = timeout_at(self.end, self.subscriber.next()).await else {
-                self.is_over = true;
-                break;
+            let silent = self.end.min(Instant::now() + self.silence);
+            let next = tokio::select! {
+                // What came over the connection that is gone is taken first.
+                biased;
+                next = timeout_at(silent, self.subscriber.next()) => next.ok(),
+                () = another(&mut self.connection) => None,
+            };
+            let Some(next) = next else {
+                self.is_lost = true;
+                return Ok(());
             };
             self.told(engine, next)?;
         }
@@ -180,6 +217,14 @@ impl Pull {
                 give_back(engine, [Message { message, context: engine.0.context.clone() }]);
             }
         }
+    }
+}
+
+/// Ends when there is another connection than the last time.
+async fn another(connection: &mut watch::Receiver<bool>) {
+    if connection.changed().await.is_err() || connection.wait_for(|is_there| *is_there).await.is_err() {
+        // The client is closed, and so are its subscriptions.
+        std::future::pending().await
     }
 }
 

@@ -34,8 +34,22 @@ const IN_PROCESS: Duration = Duration::from_millis(10);
 /// Between two tries while nobody leads a stream.
 const NO_LEADER: Duration = Duration::from_millis(50);
 
+/// Stores a message. The future is small: those of hundreds of publishes at a time are moved and polled together, and what few of them need is apart.
 pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt, PublishDurableError> {
-    engine.connected().await.map_err(|reason| PublishDurableError::Unreachable { reason })?;
+    let mut failure = None;
+    if record.ttl.is_none() && record.delay.is_none() && engine.is_connected() {
+        // Without room in the client for a large one it waits for some.
+        if let Ok(payload) = engine.0.room.try_enter(record.payload.clone()) {
+            match publish(engine, record.subject.as_str(), headers_of(record), payload).await {
+                Ok(stored) => return receipt(&stored),
+                Err(error) => failure = Some(error),
+            }
+        }
+    }
+    Box::pin(store_with_patience(engine, record, failure)).await
+}
+
+fn headers_of(record: &Record) -> HeaderMap {
     let mut map = headers::of_record(&record.headers);
     if let Some(id) = &record.id {
         map.insert(header::NATS_MESSAGE_ID, &**id);
@@ -43,6 +57,17 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
     if let Some(last) = record.expected_last {
         map.insert(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, last.to_string());
     }
+    map
+}
+
+/// Stores a message that takes more than one publish, or that failed in a way that may pass: `failure`.
+async fn store_with_patience(
+    engine: &JetStream,
+    record: &Record,
+    mut failure: Option<PublishError>,
+) -> Result<Receipt, PublishDurableError> {
+    engine.connected().await.map_err(|reason| PublishDurableError::Unreachable { reason })?;
+    let mut map = headers_of(record);
     let mut subject = record.subject.as_str().to_owned();
     let mut delayed_for = None;
     if record.ttl.is_some() || record.delay.is_some() {
@@ -60,8 +85,14 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
     let end = Instant::now() + PATIENCE;
     let stored = loop {
         let unwritten = |_| PublishDurableError::Unreachable { reason: "the connection does not keep up".into() };
-        let payload = timeout(PATIENCE, engine.0.room.enter(record.payload.clone())).await.map_err(unwritten)?;
-        match publish(engine, &subject, map.clone(), payload).await {
+        let outcome = match failure.take() {
+            Some(error) => Err(error),
+            None => {
+                let payload = timeout(PATIENCE, engine.0.room.enter(record.payload.clone())).await.map_err(unwritten)?;
+                publish(engine, &subject, map.clone(), payload).await
+            }
+        };
+        match outcome {
             Ok(stored) => break stored,
             // The servers of a cluster are storing one of the same id just now, for somebody else: soon it is there, or not.
             Err(error) if is_in_process(&error) && Instant::now() < end => tokio::time::sleep(IN_PROCESS).await,
@@ -88,6 +119,10 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
         // Its place in the stream is given when it is due.
         return Ok(Receipt::new(stream, stored.sequence, stored.duplicate));
     }
+    receipt(&stored)
+}
+
+fn receipt(stored: &PublishAck) -> Result<Receipt, PublishDurableError> {
     let stream = own_name(&stored.stream).or_else(|| Name::new(&stored.stream).ok());
     let stream = stream.ok_or_else(|| PublishDurableError::Refused {
         reason: format!("it is stored in {:?}, which has no name that can be said here", stored.stream).into(),
@@ -96,7 +131,9 @@ pub(super) async fn store(engine: &JetStream, record: &Record) -> Result<Receipt
 }
 
 async fn publish(engine: &JetStream, subject: &str, map: HeaderMap, payload: Bytes) -> Result<PublishAck, PublishError> {
-    let message = PublishMessage::build().payload(payload).headers(map);
+    let message = PublishMessage::build().payload(payload);
+    // Without any, the server has none to read and to keep.
+    let message = if map.is_empty() { message } else { message.headers(map) };
     let sent = engine.0.context.send_publish(subject.to_owned(), message).await?;
     if dead::is_letter(subject) {
         step::passed(Step::LetterSent).await;

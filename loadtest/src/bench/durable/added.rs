@@ -147,7 +147,11 @@ impl Stage {
             Path::Client => {
                 let client = async_nats::connect(&self.url).await.doing(|| "connecting".to_owned())?;
                 let mut requests = client.subscribe(SUBJECT).await.doing(|| "subscribing".to_owned())?;
-                client.flush().await.doing(|| "subscribing".to_owned())?;
+                // A flush says that it was written. What the server answers behind it says that it was read, and another connection's request finds it.
+                let inbox = client.new_inbox();
+                let mut echo = client.subscribe(inbox.clone()).await.doing(|| "subscribing".to_owned())?;
+                client.publish(inbox, Bytes::new()).await.doing(|| "subscribing".to_owned())?;
+                echo.next().await;
                 Ok(self.runtime.spawn(async move {
                     while let Some(request) = requests.next().await {
                         if let Some(reply) = request.reply {

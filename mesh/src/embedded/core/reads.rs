@@ -25,15 +25,19 @@ pub(in super::super) struct Listed {
 /// The entries of these keys.
 pub(in super::super) fn read(database: &Database, space: &Namespace, keys: &[Key], now_ms: u64) -> Result<Vec<Option<Stored>>, StoreError> {
     let entries = database.begin_read().map_err(Error::from).and_then(|read| read_entries(&read)).map_err(read_error)?;
+    let mut left = limits::READ_BYTES_MAX;
     keys.iter()
         .map(|key| {
             let name = name(space, key);
             let Some(row) = entries.get(&name[..]).map_err(|error| read_error(error.into()))? else { return Ok(None) };
             let row = Row::decode(&name, row.value())
                 .map_err(|_| StoreError::Damaged(format!("the entry of {key:?} is not as it was written").into()))?;
+            if row.expires_ms <= now_ms {
+                return Ok(None);
+            }
+            left = left.checked_sub(row.record.len()).ok_or(StoreError::TooMuch)?;
             let ttl = (row.expires_ms != NEVER).then(|| Duration::from_millis(row.expires_ms.saturating_sub(now_ms)));
-            let stored = || Stored { revision: row.revision, record: Bytes::copy_from_slice(row.record), ttl };
-            Ok((row.expires_ms > now_ms).then(stored))
+            Ok(Some(Stored { revision: row.revision, record: Bytes::copy_from_slice(row.record), ttl }))
         })
         .collect()
 }

@@ -23,6 +23,19 @@ fn nothing_is_sent_before_somebody_wants_it_or_after_nobody_does() {
     assert!(!interests.wants(&subject("zmq.topic.a"), now));
 }
 
+/// A cable was cut when somebody stopped to listen, and somebody listens again over the next connection. What the first one had taken comes last.
+#[test]
+fn a_word_behind_a_later_one_changes_nothing() {
+    let (mut interests, node, now) = (Interests::default(), NodeId::random(), Instant::now());
+    interests.hear(node, Announcement::Hello { host: "x".into() }, now);
+    assert!(!interests.is_late(node, 1));
+    assert!(!interests.is_late(node, 3), "one that was lost is not waited for");
+    assert!(interests.is_late(node, 2));
+    assert!(!interests.is_late(node, 4));
+    assert!(!interests.is_late(node, 0), "an older version does not count");
+    assert!(!interests.is_late(NodeId::random(), 1), "nor is anything late of who was not heard of");
+}
+
 #[test]
 fn a_dead_node_is_sent_nothing_after_the_lease() {
     let (mut interests, node, start) = (Interests::default(), NodeId::random(), Instant::now());

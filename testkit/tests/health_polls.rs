@@ -35,6 +35,18 @@ fn an_answer_is_what_the_agent_says_byte_for_byte() {
         assert_eq!(frames(&client.ask(&ask, "reply")), own);
     }
     assert!(answered_here(&machines) - before >= f64::from(polls) - 2.0, "most of them here");
+
+    let traffic = |arguments: &[&str]| -> Value {
+        let output = machines.hosts[1].enter(|| machines.sidecars[1].command(arguments).output()).expect("the command runs");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error} in {output:?}"))
+    };
+    let all = traffic(&["traffic", "--json"]);
+    assert_eq!(all["kinds"][0]["kind"], "specialized", "as the agent registered");
+    let total = &all["total"];
+    let (count, bytes) = (total["polls_answered"].as_u64().expect("a number"), total["bytes_not_sent"].as_u64().expect("a number"));
+    let frames = |len: usize| 2 + 2 + u64::try_from(len).expect("short");
+    assert_eq!(bytes, count * (frames(PING.len()) + frames(own[0].len())), "the frames of requests and replies, with their headers");
+    assert_eq!(traffic(&["traffic", "--json", "--since", "1h"])["total"], *total);
 }
 
 #[test]

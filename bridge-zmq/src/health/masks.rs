@@ -43,7 +43,8 @@ impl Masks {
         told.slices().zip(now.slices()).find_map(|(told, now)| self.in_frame(told, now))
     }
 
-    fn in_frame(&self, told: &[u8], now: &[u8]) -> Option<String> {
+    /// The same of one frame, or of the part of it that is JSON.
+    pub(crate) fn in_frame(&self, told: &[u8], now: &[u8]) -> Option<String> {
         if told == now {
             return None;
         }

@@ -114,7 +114,7 @@ impl State {
         if let Some(series) = place.map(|place| &mut all[place]) {
             series.used_at = now;
             let is_due = thinning.at_most_every.is_some_and(|every| now.duration_since(series.passed_at) >= every);
-            if !is_due && thinning.masks.difference(&series.passed, frames).is_none() {
+            if !is_due && says_the_same(&thinning.masks, word.len(), &series.passed, frames) {
                 return false;
             }
         }
@@ -132,6 +132,15 @@ impl State {
         }
         true
     }
+}
+
+/// Whether two messages of a series, with as many bytes before their JSON where they have one frame, say the same.
+fn says_the_same(masks: &Masks, word_len: usize, passed: &Frames, now: &Frames) -> bool {
+    if passed.count() > 1 || now.count() > 1 {
+        return masks.difference(passed, now).is_none();
+    }
+    let [passed, now] = [passed, now].map(|frames| frames.first().slice(word_len..));
+    masks.in_frame(&passed, &now).is_none()
 }
 
 /// What tells one series of a connection from another; none for what is no status.
@@ -179,6 +188,16 @@ mod tests {
         assert_eq!(passed(&thinner(None), 1, &messages), [true, true, true, false, false, true]);
         let commands = ["STOP", "STOP", "", ""];
         assert_eq!(passed(&thinner(None), 1, &commands), [true; 4], "what is no status is passed on");
+    }
+
+    /// The word before the brace was compared as if it were JSON, and every message was new.
+    #[test]
+    fn what_is_volatile_behind_a_word_is_no_news() {
+        let messages =
+            ["health A {\"x\": 1, \"timestamp\": 1}", "health A {\"x\": 1, \"timestamp\": 2}", "E: {\"uptime\": 1}", "E: {\"uptime\": 2}"];
+        assert_eq!(passed(&thinner(None), 1, &messages), [true, false, true, false]);
+        let frames = ["a|{\"uptime\": 1}", "a|{\"uptime\": 2}", "a|{\"uptime\": 2}|x"];
+        assert_eq!(passed(&thinner(None), 1, &frames), [true, false, true]);
     }
 
     #[test]

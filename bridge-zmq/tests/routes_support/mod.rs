@@ -22,7 +22,8 @@ pub(crate) fn context() -> RouteContext {
     RouteContext {
         bus: Bus::embedded(EmbeddedConfig::default()),
         front: Front::new(FrontConfig::default(), Metrics::default()),
-        metrics: RouteMetrics::default(),        health: None,
+        metrics: RouteMetrics::default(),
+        health: None,
     }
 }
 

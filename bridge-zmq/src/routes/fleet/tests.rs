@@ -35,7 +35,8 @@ fn fleet(reconnect: ReconnectConfig) -> Arc<Fleet> {
     let context = RouteContext {
         bus: Bus::embedded(EmbeddedConfig::default()),
         front: Front::new(FrontConfig { reconnect, ..FrontConfig::default() }, Metrics::default()),
-        metrics: RouteMetrics::default(),        health: None,
+        metrics: RouteMetrics::default(),
+        health: None,
     };
     let config = FleetConfig { host: [127, 0, 0, 1].into(), ports: 17_000..=21_999, service: ServiceConfig::default() };
     Fleet::new(&context, config)

@@ -50,7 +50,8 @@ async fn requests_of_the_bus_leave_nothing_behind_at_a_router() {
     let context = RouteContext {
         bus: Bus::embedded(EmbeddedConfig::default()),
         front: Front::new(FrontConfig::default(), Metrics::default()),
-        metrics: RouteMetrics::default(),        health: None,
+        metrics: RouteMetrics::default(),
+        health: None,
     };
     let any: Endpoint = "tcp://127.0.0.1:0".parse().unwrap();
     let agent = context.front.listen(&any, SocketType::Router, Arc::new(Twice)).await.unwrap();
@@ -77,7 +78,8 @@ async fn what_a_router_says_goes_where_its_callers_latest_request_wants_it() {
     let context = RouteContext {
         bus: Bus::embedded(EmbeddedConfig::default()),
         front: Front::new(FrontConfig::default(), Metrics::default()),
-        metrics: RouteMetrics::default(),        health: None,
+        metrics: RouteMetrics::default(),
+        health: None,
     };
     let any: Endpoint = "tcp://127.0.0.1:0".parse().unwrap();
     let agent = context.front.listen(&any, SocketType::Router, Arc::new(Twice)).await.unwrap();

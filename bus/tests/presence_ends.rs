@@ -123,3 +123,23 @@ async fn a_bus_that_nobody_holds_any_more_is_not_kept_by_presence() {
     assert_eq!(known(&watching, "a", State::Suspect).await.reason, Reason::MachineSilent);
     drop(announced);
 }
+
+/// While the server is away each side misses the other; once it is back both know what happened meanwhile.
+#[tokio::test]
+async fn what_happened_while_the_server_was_away_is_known_afterwards() {
+    let mut server = NatsServer::start();
+    let (here, there) = (connect(&server.url()).await, connect(&server.url()).await);
+    let (speaks, watching) = (here.presence_with(&config()).expect("presence"), there.presence_with(&config()).expect("presence"));
+    let announced = speaks.announce(card("a")).expect("announced");
+    let leaves = speaks.announce(card("b")).expect("announced");
+    known(&watching, "b", State::Alive).await;
+    server.process().kill9();
+    known(&watching, "a", State::Suspect).await;
+    announced.update(|axes| axes.healthy = Some(false));
+    leaves.goodbye();
+    server.restart();
+    let agent = known(&watching, "a", State::Alive).await;
+    assert_eq!(agent.incarnation, announced.incarnation(), "it is the same life");
+    known(&watching, "b", State::Left).await;
+    assert_eq!(known(&watching, "a", State::Alive).await.axes.healthy, Some(false));
+}

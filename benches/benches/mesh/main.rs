@@ -4,11 +4,10 @@
 //! `-- --rounds 7`; `-- --strict`, which fails when a goal is missed)
 //!
 //! Closed loop, keys of 10,000, values of 256 bytes, all on loopback and unpinned, the runtime with one thread per core. Cells:
-//! - `mesh`: `Space::get` without near cache, through the pool; both connections of the default.
+//! - `mesh`: `Space::get` without near cache, through the pool.
 //! - `multiplexed`: GET on one multiplexed connection of redis-rs, which is as fast as a client of this kind can be.
 //! - `deadpool`: deadpool-redis as it comes: a connection per checkout, and a PING before each.
 //! - `near`: `Space::get` with the near cache, all keys kept. P10 is its time per read, on one task.
-//! - `mesh, one link`: as `mesh`, with one connection.
 //! - `redis-rs cache`: the client-side cache of redis-rs, all keys kept, for comparison.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program for the terminal; a failed set-up is a failed bench")]
 
@@ -72,7 +71,6 @@ async fn bench(settings: Settings) -> bool {
     let server = RedisServer::start();
     let (mesh, keys) = fill(&server).await;
     let near = Mesh::redis(endpoint(&server), MeshConfig::default()).await.unwrap();
-    let single = Mesh::redis(RedisConfig { near: None, connections: 1, ..endpoint(&server) }, MeshConfig::default()).await.unwrap();
     let space = |mesh: &Mesh| mesh.space(Namespace::new("bench").unwrap());
     let client = Client::open(format!("redis://127.0.0.1:{}/?protocol=resp3", server.port())).unwrap();
     let raw = client.get_multiplexed_async_connection().await.unwrap();
@@ -85,9 +83,8 @@ async fn bench(settings: Settings) -> bool {
         ("mesh", Reader::Mesh(space(&mesh), keys.clone())),
         ("multiplexed", Reader::Multiplexed(raw)),
         ("deadpool", Reader::Deadpool(pool)),
-        ("near", Reader::Mesh(space(&near), keys.clone())),
+        ("near", Reader::Mesh(space(&near), keys)),
         ("redis-rs cache", Reader::Multiplexed(cached)),
-        ("mesh, one link", Reader::Mesh(space(&single), keys)),
     ];
     warm(&near, &cells).await;
     let mut found = vec![[Vec::new(), Vec::new(), Vec::new()]; cells.len()];

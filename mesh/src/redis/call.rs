@@ -3,7 +3,6 @@
 use super::address::Address;
 use super::dial::is_refusal;
 use super::fate::{Fate, fate_of};
-use super::link::Lease;
 use super::node::{NoLease, Node};
 use super::script;
 use super::topology::Topology;
@@ -80,12 +79,11 @@ impl Caller {
     pub(super) async fn command(&self, slot: u16, command: &Cmd, repeat: Repeat) -> Result<(Value, Arc<Node>), StoreError> {
         // Nearly every call is answered at once by the node that the map names. Whatever else may be needed is apart, and its future is not carried along.
         let mut failed = None;
-        if let Some(node) = self.topology.node_of(slot)
-            && let Some(mut lease) = node.lease_at_hand().await
-        {
-            match exchange(&mut lease.connection, command, false).await {
-                Ok(value) => return Ok((value, node)),
-                Err(error) => failed = Some((node.failed(&lease, error), node)),
+        if let Some(node) = self.topology.node_of(slot) {
+            match quick(&node, command).await {
+                Some(Ok(value)) => return Ok((value, node)),
+                Some(Err(error)) => failed = Some((Failed::Answer(error), node)),
+                None => {}
             }
         }
         Box::pin(self.send(slot, What::Command(command), repeat, failed)).await
@@ -209,17 +207,22 @@ async fn attempt(node: &Node, what: What<'_>, long: bool, asking: bool) -> Resul
         What::Script(call) if long => exchange(&mut lease.connection, &call.long(), asking).await,
         What::Script(call) => exchange(&mut lease.connection, &call.short(), asking).await,
     };
-    answer.map_err(|error| node.failed(&lease, error))
-}
-
-impl Node {
-    /// An error in place of an answer, after which its connection may be of no use any more.
-    fn failed(&self, lease: &Lease, error: RedisError) -> Failed {
-        if fate_of(&error, &self.address) == Fate::Lost {
-            self.lost(lease);
+    answer.map_err(|error| {
+        if fate_of(&error, &node.address) == Fate::Lost {
+            node.lost(&lease);
         }
         Failed::Answer(error)
+    })
+}
+
+/// One exchange over the connection for such; `None`: it could not be had, and nothing was sent.
+async fn quick(node: &Node, command: &Cmd) -> Option<Result<Value, RedisError>> {
+    let mut lease = node.quick.lease().await?;
+    let answer = exchange(lease.connection()?, command, false).await;
+    if answer.as_ref().is_err_and(|error| fate_of(error, &node.address) == Fate::Lost) {
+        lease.lost();
     }
+    Some(answer)
 }
 
 async fn exchange(connection: &mut MultiplexedConnection, command: &Cmd, asking: bool) -> Result<Value, RedisError> {

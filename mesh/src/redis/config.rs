@@ -16,10 +16,10 @@ pub struct RedisConfig {
     pub password: Option<Secret>,
     /// TLS; default: none.
     pub tls: Option<RedisTls>,
-    /// Connections to each node that calls share, default 2. One carries about 200,000 reads a second; two keep a large value from holding up what
-    /// comes behind it.
+    /// Connections to each node that writes, windows and reads of several entries share, default 1. Reads of one entry share a connection of their own: the
+    /// fuller one connection is, the fewer system calls a read costs, and what is large holds none of them up.
     pub connections: usize,
-    /// Calls under way to one node at most, default 1,024. The rest wait for at most `response_timeout`.
+    /// Calls under way to one node at most, default 1,024, and as many reads of one entry. The rest wait for at most `response_timeout`.
     pub in_flight_max: usize,
     /// Bytes of the calls under way at most, default 64 MiB; one call is always admitted.
     pub in_flight_bytes_max: usize,
@@ -71,7 +71,7 @@ impl RedisConfig {
             user: None,
             password: None,
             tls: None,
-            connections: 2,
+            connections: 1,
             in_flight_max: 1024,
             in_flight_bytes_max: 64 << 20,
             connect_timeout: Duration::from_secs(2),

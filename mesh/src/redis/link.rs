@@ -60,6 +60,21 @@ impl Links {
         end(&self.links[lease.link].generation, lease.generation);
     }
 
+    /// A clone of one of the connections, which is opened if it has to be.
+    ///
+    /// # Cancel safety
+    /// Nothing is left behind.
+    pub(super) async fn lend(&self) -> Result<Lease, RedisError> {
+        let link = self.next.fetch_add(1, Ordering::Relaxed) % self.links.len();
+        let (connection, generation) = self.open(&self.links[link]).await?;
+        Ok(Lease { connection, link, generation })
+    }
+
+    /// Whether the connection of this lease still stands, as far as is known. Costs one load.
+    pub(super) fn is_current(&self, lease: &Lease) -> bool {
+        self.links[lease.link].generation.load(Ordering::Acquire) == lease.generation
+    }
+
     /// Lets go of the connections. One that is being opened is let go of by the pool, which is closed.
     pub(super) fn close(&self) {
         for link in &self.links {
@@ -108,14 +123,12 @@ impl Manager for Links {
     type Error = RedisError;
 
     async fn create(&self) -> Result<Lease, RedisError> {
-        let link = self.next.fetch_add(1, Ordering::Relaxed) % self.links.len();
-        let (connection, generation) = self.open(&self.links[link]).await?;
-        Ok(Lease { connection, link, generation })
+        self.lend().await
     }
 
     /// Costs one load.
     async fn recycle(&self, lease: &mut Lease, _: &Metrics) -> RecycleResult<RedisError> {
-        match self.links[lease.link].generation.load(Ordering::Acquire) == lease.generation {
+        match self.is_current(lease) {
             true => Ok(()),
             false => Err(RecycleError::message("the connection has ended")),
         }

@@ -23,6 +23,7 @@ mod link;
 mod nearby;
 mod node;
 mod open;
+mod quick;
 mod reply;
 mod script;
 mod store;

@@ -5,10 +5,10 @@ use super::clock::Clock;
 use super::config::RedisConfig;
 use super::dial::Dial;
 use super::link::{Lease, Links};
+use super::quick::Quick;
 use deadpool::Runtime;
-use deadpool::managed::{Object, Pool, PoolError, QueueMode, Timeouts};
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use redis::{Cmd, RedisError, Value};
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// A server of the store.
@@ -16,8 +16,10 @@ use tokio::time::Instant;
 pub(super) struct Node {
     pub(super) address: Address,
     pub(super) clock: Clock,
+    /// For reads of single entries: on one connection the most of them share each write and each read.
+    pub(super) quick: Quick,
+    /// For everything else, which so never delays those.
     pool: Pool<Links>,
-    at_once: Timeouts,
 }
 
 /// Why a node got no command. None of these sent a byte of it.
@@ -40,8 +42,8 @@ impl Node {
             .create_timeout(Some(dial.connect_timeout() * 2))
             .build()
             .expect("a runtime is given, which is what timeouts need");
-        let at_once = Timeouts { wait: Some(Duration::ZERO), ..pool.timeouts() };
-        Self { address, clock: Clock::default(), pool, at_once }
+        let quick = Quick::new(address.clone(), dial.clone(), config.in_flight_max);
+        Self { address, clock: Clock::default(), quick, pool }
     }
 
     /// A connection for one call; costs no round trip while the connections stand.
@@ -51,11 +53,6 @@ impl Node {
             PoolError::Closed => NoLease::Closed,
             PoolError::Timeout(_) | PoolError::PostCreateHook(_) | PoolError::NoRuntimeSpecified => NoLease::Busy,
         })
-    }
-
-    /// A connection for one call, if nobody has to be waited for but who connects. Without a clock, unless it has to connect.
-    pub(super) async fn lease_at_hand(&self) -> Option<Object<Links>> {
-        self.pool.timeout_get(&self.at_once).await.ok()
     }
 
     /// The connection of this lease is of no use any more.
@@ -77,6 +74,7 @@ impl Node {
 
     /// No more calls; those under way keep their connection until they end.
     pub(super) fn close(&self) {
+        self.quick.close();
         self.pool.close();
         self.pool.manager().close();
     }

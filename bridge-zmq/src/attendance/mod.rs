@@ -1,8 +1,8 @@
 //! How attached agents take part in presence without knowing of it: by their registration, their connections, what they say, and a look from time to
 //! time.
 //!
-//! Each agent has a task that waits for its connection to change and looks after it every few seconds ([`look`]). What follows from a look is
-//! written once, in [`verdict`]: an address that refuses connections is a lost connection; a connection that is taken by the system and not
+//! Each agent has a task that waits for its connection to change and looks after it every few seconds (`look`). What follows from a look is
+//! written once, in `verdict`: an address that refuses connections is a lost connection; a connection that is taken by the system and not
 //! greeted is an agent that does not answer; everything else is a sign of life. An agent is announced when it is first seen alive, since most register
 //! before they listen.
 //!

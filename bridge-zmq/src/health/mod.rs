@@ -1,10 +1,10 @@
 //! Health polls end here: what asks an agent of another machine how it is gets the agent's last answer on the spot, while that is known to be no
 //! older than a bound; else it travels on, as if we were not there.
 //!
-//! The path of a poll, three hops: `routes::service::callers` → [`Place::answer`] → [`asking`] (is it known, and how old?). The path of what is known: the
-//! sidecar beside the agent asks it ([`checking`]), says what changed, and answers once in two seconds that everything else is as it was.
+//! The path of a poll, three hops: `routes::service::callers` → `Place::answer` → `asking` (is it known, and how old?). The path of what is known: the
+//! sidecar beside the agent asks it (`checking`), says what changed, and answers once in two seconds that everything else is as it was.
 //!
-//! [`asking`] and [`checking`] are the synchronous cores, [`message`] the bytes, `attend` the task between them and the bus. What crosses is described in
+//! `asking` and `checking` are the synchronous cores, `message` the bytes, `attend` the task between them and the bus. What crosses is described in
 //! `docs/health.md`.
 //!
 //! Invariants:

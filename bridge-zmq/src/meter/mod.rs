@@ -4,7 +4,7 @@
 //! it got, both with the headers of their frames, and messages that were held back. What more a network would have carried (packets' headers, connections) is
 //! derived from these counts, and called so.
 //!
-//! Bounds: [`KINDS_MAX`] kinds of agents, all others together; the history of [`history`].
+//! Bounds: [`KINDS_MAX`] kinds of agents, all others together; the history of `history`.
 
 mod history;
 mod metrics;

@@ -1,4 +1,4 @@
-//! `myelin mem import`: lines that `export` wrote; or, with `--redis`, see [`lists`](super::lists).
+//! `myelin mem import`: lines that `export` wrote; or, with `--redis`, see `lists`.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

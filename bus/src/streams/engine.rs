@@ -243,11 +243,7 @@ impl StreamEngine for Streams {
     }
 
     async fn store(&self, record: &Record) -> Result<Placed, PublishDurableError> {
-        match self {
-            // What is said most often; its future is small.
-            Self::JetStream(engine) => engine.store(record).await,
-            Self::Local(_) | Self::Attached(_) => forward!(self, store(record)),
-        }
+        forward!(self, store(record))
     }
 
     async fn get(&self, stream: &Name, sequence: u64) -> Result<Option<Stored>, StreamError> {

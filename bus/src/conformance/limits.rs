@@ -91,7 +91,7 @@ pub async fn age_is_a_limit(on: &Fixture) {
     assert!(started.elapsed() >= TTL * 9 / 10, "{:?}", started.elapsed());
     // Each server of a cluster lets go of it by itself. One that is late would keep it by the next limit, which is there so that the next message does not go
     // before a worker comes to it.
-    on.bus().purge_stream(&on.name("orders"), None).await.unwrap();
+    assert_eq!(on.bus().purge_stream(&on.name("orders"), None).await.unwrap(), 0, "nothing is left of it where the stream is led");
     on.orders(|config| config.age_max = Some(PATIENCE)).await;
     assert_eq!(on.store("orders.new", "new").await, 2);
     let worker = on.workers(|_| {}).await;

@@ -21,7 +21,7 @@ pub fn keep_mmap_threshold() -> bool {
 /// Gives the pages back to the system that lie free in the heaps, also between allocations in use; the heaps keep their addresses, and a page that is wanted
 /// again comes empty. Says whether there were any.
 ///
-/// Other threads wait for their heap meanwhile: milliseconds for some ten thousand free chunks. For a thread without work of its own, every minute or so.
+/// Other threads wait for their heap meanwhile. For a thread without work of its own, every few seconds.
 pub fn give_back() -> bool {
     trim()
 }

@@ -13,7 +13,7 @@ use super::limited::Limited;
 /// How long open requests may take to end when we stop. Clients of `/metrics` read a few kilobytes.
 const STOP_GRACE: Duration = Duration::from_millis(500);
 
-/// How often free memory goes back to the system. A worker may wait a millisecond or two for it, one in some thousand.
+/// How often free memory goes back to the system. A worker that needs memory meanwhile waits for it.
 const MEMORY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A running HTTP server; [`stop`](Self::stop) ends it and waits for its thread.
